@@ -32,6 +32,8 @@
 #include "nmio/nmio.h"
 
 #define ETH_HEADER_BYTES 14
+#define ETH_TYPE_IP4     0x0800
+#define ETH_TYPE_IP6     0x86dd
 
 struct ip_addr {
     uint8_t b[16];

@@ -18,9 +18,7 @@ struct eth_header {
 };
 static_assert(sizeof(struct eth_header) == 14, "IEEE 802.3");
 
-#define ETH_TYPE_IP4 0x0800
 #define ETH_TYPE_ARP 0x0806
-#define ETH_TYPE_IP6 0x86dd
 
 struct arp_packet {
     uint8_t htype[2];

@@ -154,5 +154,5 @@ void ip_send(struct ip *ip, const struct ip_flow *flow, struct nmio_frame *frame
     checksum = (uint16_t)~sum;
     memcpy(h->checksum, &checksum, sizeof(checksum));
     stat_inc(&ip->stats.tx_packets);
-    eth_send(ip->eth, flow->via, 0x0800, frame, now_ns);
+    eth_send(ip->eth, flow->via, ETH_TYPE_IP4, frame, now_ns);
 }
