@@ -2,10 +2,10 @@
 /*
  * ack.c - what an acknowledgment means: bytes that arrived, bytes that were lost, a new window.
  *
- * This is the clock of the whole server. An ACK moves snd_una, may declare a range lost, lets the congestion
- * window grow and puts the connection on the ready list; tcp_pull then asks for exactly the bytes
- * that may go. Loss recovery is NewReno's (RFC 6582): without SACK the sender knows of one hole at a
- * time, the one at snd_una.
+ * This is the clock of the whole server. An ACK moves snd_una, may declare a range lost, lets the
+ * congestion window grow and puts the connection on the ready list; tcp_pull then asks for exactly
+ * the bytes that may go. Loss recovery is NewReno's (RFC 6582): without SACK the sender knows of
+ * one hole at a time, the one at snd_una.
  */
 #include "priv.h"
 
@@ -30,7 +30,8 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
 
 /*
  * A segment that was sent once and timed gives the exact time; the echoed timestamp, in whole
- * milliseconds, serves where nothing was timed because it was sent again (Karn's algorithm, RFC 6298 3).
+ * milliseconds, serves where nothing was timed because it was sent again (Karn's algorithm, RFC
+ * 6298 3).
  */
 static void sample_rtt(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -87,9 +88,9 @@ static void ack_in_fast_recovery(struct tcp_conn *conn, uint64_t acked)
     uint64_t flight = conn->snd_nxt - conn->snd_una;
 
     if (conn->snd_una >= conn->recover) {
-        conn->cwnd = min_u32(conn->ssthresh,
-                             (uint32_t)min_u64(max_u64(flight, conn->mss) + conn->mss,
-                                               TCP_CWND_MAX));
+        conn->cwnd =
+            min_u32(conn->ssthresh,
+                    (uint32_t)min_u64(max_u64(flight, conn->mss) + conn->mss, TCP_CWND_MAX));
         conn->recovery = RECOVERY_NONE;
         conn->dup_acks = 0;
         return;
@@ -120,7 +121,8 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
         if (conn->recovery == RECOVERY_RTO && conn->snd_una >= conn->recover)
             conn->recovery = RECOVERY_NONE;
         /* The window grows only while it is what limits (RFC 7661's concern): half of it
-         * must have been in use, since the watermark leaves up to the other half for the next read. */
+         * must have been in use, since the watermark leaves up to the other half for the next read.
+         */
         if (flight * 2 >= conn->cwnd)
             tcp->cc->on_ack(conn, (uint32_t)min_u64(acked, TCP_CWND_MAX), now_ns);
     }
@@ -146,7 +148,8 @@ static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
 {
     stat_inc(&conn->tcp->stats.dup_acks_in);
     conn->dup_acks++;
-    if (conn->recovery == RECOVERY_FAST) /* a segment has left the network: step 3 of RFC 5681 3.2 */
+    if (conn->recovery ==
+        RECOVERY_FAST) /* a segment has left the network: step 3 of RFC 5681 3.2 */
         conn->cwnd = min_u32(conn->cwnd + conn->mss, TCP_CWND_MAX);
     else if (conn->dup_acks == TCP_DUPACK_THRESHOLD && conn->snd_una > conn->recover)
         enter_fast_recovery(conn, now_ns);
@@ -158,8 +161,7 @@ static void update_window(struct tcp_conn *conn, const struct tcp_seg *seg, uint
 {
     uint32_t window;
 
-    if (seg->seq64 < conn->snd_wl1 ||
-        (seg->seq64 == conn->snd_wl1 && seg->ack64 < conn->snd_wl2))
+    if (seg->seq64 < conn->snd_wl1 || (seg->seq64 == conn->snd_wl1 && seg->ack64 < conn->snd_wl2))
         return;
     window = seg->window << conn->snd_wscale;
     if (conn->snd_wnd == 0 && window > 0) {

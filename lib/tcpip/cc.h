@@ -3,8 +3,8 @@
  * cc.h - congestion control as a table of events.
  *
  * Loss detection and recovery (ack.c, timers.c) are the same for all; an algorithm says how large
- * the window is. It reads and writes cwnd and ssthresh of the connection, in bytes, and keeps what else
- * it needs in cc_state.
+ * the window is. It reads and writes cwnd and ssthresh of the connection, in bytes, and keeps what
+ * else it needs in cc_state.
  */
 #ifndef TCPIP_CC_H
 #define TCPIP_CC_H

@@ -20,9 +20,9 @@ static void newreno_init(struct tcp_conn *conn)
 }
 
 /*
- * RFC 5681 3.1. In slow start the window grows by all that was acknowledged, not by at most one SMSS per
- * ACK: receivers that coalesce segments (GRO) send one ACK for 64 KB, and counting it as one
- * would make them slower than those that do not (RFC 3465 with L unbounded).
+ * RFC 5681 3.1. In slow start the window grows by all that was acknowledged, not by at most one
+ * SMSS per ACK: receivers that coalesce segments (GRO) send one ACK for 64 KB, and counting it as
+ * one would make them slower than those that do not (RFC 3465 with L unbounded).
  */
 static void newreno_on_ack(struct tcp_conn *conn, uint32_t acked, uint64_t now_ns)
 {

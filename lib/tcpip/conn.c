@@ -11,23 +11,19 @@
 const char *tcp_state_name(enum tcp_state state)
 {
     static const char *const names[TCP_STATES] = {
-        [TCP_CLOSED] = "closed",
-        [TCP_LISTEN] = "listen",
-        [TCP_SYN_SENT] = "syn-sent",
-        [TCP_SYN_RECEIVED] = "syn-received",
-        [TCP_ESTABLISHED] = "established",
-        [TCP_FIN_WAIT_1] = "fin-wait-1",
-        [TCP_FIN_WAIT_2] = "fin-wait-2",
-        [TCP_CLOSE_WAIT] = "close-wait",
-        [TCP_CLOSING] = "closing",
-        [TCP_LAST_ACK] = "last-ack",
+        [TCP_CLOSED] = "closed",           [TCP_LISTEN] = "listen",
+        [TCP_SYN_SENT] = "syn-sent",       [TCP_SYN_RECEIVED] = "syn-received",
+        [TCP_ESTABLISHED] = "established", [TCP_FIN_WAIT_1] = "fin-wait-1",
+        [TCP_FIN_WAIT_2] = "fin-wait-2",   [TCP_CLOSE_WAIT] = "close-wait",
+        [TCP_CLOSING] = "closing",         [TCP_LAST_ACK] = "last-ack",
         [TCP_TIME_WAIT] = "time-wait",
     };
 
     return names[state];
 }
 
-/* RFC 9293 figure 5: where each state may lead. Every state may also lead to CLOSED (reset, abort, timeout). */
+/* RFC 9293 figure 5: where each state may lead. Every state may also lead to CLOSED (reset, abort,
+ * timeout). */
 static const uint16_t state_may_become[TCP_STATES] = {
     [TCP_CLOSED] = 1 << TCP_SYN_SENT | 1 << TCP_SYN_RECEIVED,
     [TCP_SYN_SENT] = 1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECEIVED,
@@ -172,25 +168,30 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
 }
 
 /* The smallest shift with which the whole window can be told (RFC 7323 2.2). */
-static uint8_t window_shift(uint32_t bytes)
+uint8_t tcp_our_window_shift(const struct tcp_conn *conn)
 {
     uint8_t shift = 0;
 
-    while ((bytes >> shift) > 0xffff && shift < TCP_WSCALE_MAX)
+    while ((conn->tcp->config.rcv_wnd_bytes >> shift) > 0xffff && shift < TCP_WSCALE_MAX)
         shift++;
     return shift;
+}
+
+/* The largest segment that we can take, options not deducted (RFC 9293 3.7.1). */
+uint32_t tcp_our_mss(const struct tcp_conn *conn)
+{
+    const struct tcp *tcp = conn->tcp;
+    uint32_t mss = ip_payload_max(tcp->ip, &conn->flow) - (uint32_t)sizeof(struct tcp_header);
+
+    return tcp->config.mss_max ? min_u32(mss, tcp->config.mss_max) : mss;
 }
 
 /* Takes in the options of the peer's SYN. */
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns)
 {
-    struct tcp *tcp = conn->tcp;
-    uint32_t ours = ip_payload_max(tcp->ip, &conn->flow) - sizeof(struct tcp_header);
     uint32_t mss = syn->mss ? syn->mss : TCP_MSS_DEFAULT;
 
-    if (tcp->config.mss_max)
-        ours = min_u32(ours, tcp->config.mss_max);
-    mss = max_u32(min_u32(mss, ours), TCP_MSS_MIN);
+    mss = max_u32(min_u32(mss, tcp_our_mss(conn)), TCP_MSS_MIN);
     if (syn->has_ts) {
         conn->flags |= CONN_TS;
         conn->ts_recent = syn->tsval;
@@ -198,13 +199,17 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
     }
     conn->mss = (uint16_t)mss;
     /* The scale counts only if both sides offer it; an active open has offered it already. */
-    conn->snd_wscale = syn->has_wscale ? syn->wscale : 0;
-    conn->rcv_wscale = syn->has_wscale ? window_shift(tcp->config.rcv_wnd_bytes) : 0;
-    tcp->cc->init(conn);
+    if (syn->has_wscale) {
+        conn->flags |= CONN_WSCALE;
+        conn->snd_wscale = syn->wscale;
+        conn->rcv_wscale = tcp_our_window_shift(conn);
+    }
+    conn->tcp->cc->init(conn);
 }
 
 void tcp_conn_ready(struct tcp_conn *conn)
 {
+    conn->tcp->pull_owed = true;
     if (!list_linked(&conn->ready))
         list_push_tail(&conn->tcp->ready, &conn->ready);
 }
@@ -220,8 +225,9 @@ static void detach(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
 }
 
 /*
- * The block leaves the table at once, so that the next segment does not find it, but its memory stays as
- * it is until the end of the turn: callers up the stack still hold the pointer and look at its state.
+ * The block leaves the table at once, so that the next segment does not find it, but its memory
+ * stays as it is until the end of the turn: callers up the stack still hold the pointer and look at
+ * its state.
  */
 void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
 {
@@ -249,6 +255,22 @@ void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns)
     conn->idle_at_ns = now_ns + tcp->config.time_wait_ns;
     list_push_tail(&tcp->time_wait, &conn->timer.node);
     detach(conn, TCP_END_DONE, now_ns);
+}
+
+struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
+{
+    uint32_t at = 0, next = 0;
+
+    if (prev) {
+        struct conn_key key =
+            conn_key(&prev->flow.local, prev->local_port, &prev->flow.remote, prev->remote_port);
+
+        next = prev->hash_next;
+        at = (uint32_t)(bucket(tcp, &key) - tcp->buckets) + 1;
+    }
+    while (!next && at <= tcp->bucket_mask)
+        next = tcp->buckets[at++];
+    return next ? mem_pool_at(&tcp->conns, next - 1) : NULL;
 }
 
 void tcp_bury(struct tcp *tcp)

@@ -18,7 +18,8 @@ static void owe_ack(struct tcp_conn *conn)
     tcp_conn_ready(conn);
 }
 
-/* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses which. */
+/* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
+ * which. */
 static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
@@ -33,7 +34,8 @@ static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
     owe_ack(conn);
 }
 
-/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener ----------------------------------------- */
+/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -----------------------------------------
+ */
 
 static const struct tcp_listener *listener_find(const struct tcp *tcp, const struct ip_addr *local,
                                                 uint16_t port)
@@ -97,7 +99,8 @@ static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const s
     }
 }
 
-/* --- 3.10.7.3: SYN-SENT ------------------------------------------------------------------------ */
+/* --- 3.10.7.3: SYN-SENT ------------------------------------------------------------------------
+ */
 
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -138,12 +141,12 @@ static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t
     else
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
     conn->backoff = 0;
-    conn->flags &= (uint16_t)~(CONN_RTT_TIMED | CONN_SYN_OWED);
+    conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
 }
 
-static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg,
-                           const struct ip_dgram *dgram, uint64_t now_ns)
+static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const struct ip_dgram *dgram,
+                           uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
     bool acked = false;
@@ -183,10 +186,12 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg,
         conn->flags |= CONN_SYN_OWED;
         tcp_conn_ready(conn);
     }
-    /* Data or FIN with the SYN is not acknowledged; the peer sends it again (RFC 7413 is not wanted). */
+    /* Data or FIN with the SYN is not acknowledged; the peer sends it again (RFC 7413 is not
+     * wanted). */
 }
 
-/* --- 3.10.7.4: the other states ----------------------------------------------------------------- */
+/* --- 3.10.7.4: the other states -----------------------------------------------------------------
+ */
 
 /* RFC 7323 5.3 R1. */
 static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
@@ -262,7 +267,8 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         trim(conn, seg);
         return CONTINUE;
     }
-    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does not. */
+    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does
+     * not. */
     if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt &&
         !(seg->flags & (TCP_SYN | TCP_FIN))) {
         seg->len = 0;
@@ -362,8 +368,7 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
         stat_inc(&conn->tcp->stats.drop_bad_flags);
         return DROP;
     }
-    if (conn->state == TCP_SYN_RECEIVED &&
-        check_ack_syn_received(conn, seg, dgram, now_ns) == DROP)
+    if (conn->state == TCP_SYN_RECEIVED && check_ack_syn_received(conn, seg, dgram, now_ns) == DROP)
         return DROP;
     if (conn->state == TCP_TIME_WAIT) {
         if (seg->flags & TCP_FIN) {
@@ -469,11 +474,11 @@ static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_
         return false;
     if (seg->ack64 < conn->snd_una || seg->ack64 > conn->snd_nxt)
         return false;
-    if ((conn->flags & CONN_TS) &&
-        (!seg->has_ts || (int32_t)(seg->tsval - conn->ts_recent) < 0))
+    if ((conn->flags & CONN_TS) && (!seg->has_ts || (int32_t)(seg->tsval - conn->ts_recent) < 0))
         return false;
     stat_inc(&conn->tcp->stats.fast_path);
     conn->heard_ns = now_ns;
+    conn->probes = 0;
     remember_ts(conn, seg, seg->seq64);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
@@ -546,7 +551,8 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
 
 /*
  * RFC 9293 3.9.2.2: unreachable and time-exceeded errors are hints, no reason to give up (MUST-56);
- * the timers decide. They are believed to concern us only if they quote a sequence number in flight.
+ * the timers decide. They are believed to concern us only if they quote a sequence number in
+ * flight.
  */
 void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
 {

@@ -2,13 +2,15 @@
 /*
  * output.c - what is owed is paid: tcp_pull asks for bytes, tcp_send puts them on the wire.
  *
- * tcp_pull walks the connections that may send something. For each it asks the application first for what was lost, then
- * for what is new, as far as the windows admit. The answers come back through tcp_send, at once or
- * many turns later, and become segments there. Only then do snd_nxt and rtx_sent move.
+ * tcp_pull walks the connections that may send something. For each it asks the application first
+ * for what was lost, then for what is new, as far as the windows admit. The answers come back
+ * through tcp_send, at once or many turns later, and become segments there. Only then do snd_nxt
+ * and rtx_sent move.
  */
 #include "priv.h"
 
-/* --- building segments -------------------------------------------------------------------------- */
+/* --- building segments --------------------------------------------------------------------------
+ */
 
 /* A position in the slices of an answer, of which each frame takes a piece. */
 struct cursor {
@@ -17,7 +19,8 @@ struct cursor {
     uint32_t off; /* within slices[at] */
 };
 
-/* The next n bytes become slices of the frame, each with a reference of its own. Returns how many fitted. */
+/* The next n bytes become slices of the frame, each with a reference of its own. Returns how many
+ * fitted. */
 static uint32_t cursor_take(struct cursor *c, struct nmio_frame *frame, uint32_t slices_max,
                             uint32_t n)
 {
@@ -27,8 +30,7 @@ static uint32_t cursor_take(struct cursor *c, struct nmio_frame *frame, uint32_t
         const struct nmio_slice *s = &c->slices[c->at];
         uint32_t part = min_u32(n - taken, s->len - c->off);
 
-        frame->slices[frame->slice_count++] =
-            (struct nmio_slice){s->data + c->off, part, s->owner};
+        frame->slices[frame->slice_count++] = (struct nmio_slice){s->data + c->off, part, s->owner};
         if (s->owner)
             mem_chunk_hold(s->owner);
         taken += part;
@@ -55,7 +57,8 @@ static void cursor_skip(struct cursor *c, uint64_t n)
     }
 }
 
-/* RFC 1071 over slices of any length: a part that starts at an odd byte counts with its bytes swapped. */
+/* RFC 1071 over slices of any length: a part that starts at an odd byte counts with its bytes
+ * swapped. */
 static uint64_t sum_slices(uint64_t sum, const struct nmio_frame *frame)
 {
     bool odd = false;
@@ -73,8 +76,7 @@ static void put_checksum(const struct tcp_conn *conn, struct nmio_frame *frame, 
                          uint32_t tcp_bytes)
 {
     struct tcp_header *hdr = (void *)(frame->header + at);
-    uint64_t sum =
-        ip_sum_pseudo(&conn->flow.local, &conn->flow.remote, IP_PROTO_TCP, tcp_bytes);
+    uint64_t sum = ip_sum_pseudo(&conn->flow.local, &conn->flow.remote, IP_PROTO_TCP, tcp_bytes);
     uint16_t folded;
 
     if (ip_caps(conn->tcp->ip)->tx_csum) {
@@ -99,23 +101,6 @@ static uint8_t *put_timestamps(struct tcp_conn *conn, uint8_t *opt, uint64_t now
     return opt + TCP_OPT_TIMESTAMPS_SPACE;
 }
 
-static uint32_t our_mss(const struct tcp_conn *conn)
-{
-    const struct tcp *tcp = conn->tcp;
-    uint32_t mss = ip_payload_max(tcp->ip, &conn->flow) - sizeof(struct tcp_header);
-
-    return tcp->config.mss_max ? min_u32(mss, tcp->config.mss_max) : mss;
-}
-
-static uint8_t our_window_shift(const struct tcp_conn *conn)
-{
-    uint8_t shift = 0;
-
-    while ((conn->tcp->config.rcv_wnd_bytes >> shift) > 0xffff && shift < TCP_WSCALE_MAX)
-        shift++;
-    return shift;
-}
-
 /* A SYN offers everything; a SYN-ACK only what the peer's SYN offered (RFC 7323 2.2, 3.2). */
 static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t now_ns)
 {
@@ -123,7 +108,7 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
 
     opt[0] = TCP_OPT_MSS;
     opt[1] = 4;
-    put_be16(opt + 2, (uint16_t)our_mss(conn));
+    put_be16(opt + 2, (uint16_t)tcp_our_mss(conn));
     opt += 4;
     if (!reply || (conn->flags & CONN_TS))
         opt = put_timestamps(conn, opt, now_ns);
@@ -131,7 +116,7 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
         opt[0] = TCP_OPT_NOP;
         opt[1] = TCP_OPT_WSCALE;
         opt[2] = 3;
-        opt[3] = our_window_shift(conn);
+        opt[3] = tcp_our_window_shift(conn);
         opt += 4;
     }
     return opt;
@@ -207,7 +192,8 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
     return taken;
 }
 
-/* --- an answer becomes segments ----------------------------------------------------------------- */
+/* --- an answer becomes segments -----------------------------------------------------------------
+ */
 
 /* Starts the clocks that run while something is out. */
 static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint64_t now_ns)
@@ -228,7 +214,8 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
         tcp_rto_arm(conn, now_ns); /* RFC 6298 5.1 */
 }
 
-/* Sends [from, to) in frames as large as the port takes. The last byte written carries PSH, and FIN if that is due. */
+/* Sends [from, to) in frames as large as the port takes. The last byte written carries PSH, and FIN
+ * if that is due. */
 static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, uint64_t to,
                        bool fin, uint64_t now_ns)
 {
@@ -267,8 +254,7 @@ static void fin_is_out(struct tcp_conn *conn)
 {
     conn->flags |= CONN_FIN_SENT;
     conn->snd_nxt = conn->snd_asked = conn->snd_end + 1;
-    tcp_conn_set_state(conn,
-                       conn->state == TCP_ESTABLISHED ? TCP_FIN_WAIT_1 : TCP_LAST_ACK);
+    tcp_conn_set_state(conn, conn->state == TCP_ESTABLISHED ? TCP_FIN_WAIT_1 : TCP_LAST_ACK);
 }
 
 static bool fin_due(const struct tcp_conn *conn)
@@ -382,10 +368,10 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /*
- * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window admits 10
- * segments. Exceptions: nothing is in flight, so that no ACK would come to open it further; the
- * rest of the stream fits; and a window below 20 segments, where half of it is the portion,
- * because waiting for ten of twelve segments would halve the rate.
+ * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window
+ * admits 10 segments. Exceptions: nothing is in flight, so that no ACK would come to open it
+ * further; the rest of the stream fits; and a window below 20 segments, where half of it is the
+ * portion, because waiting for ten of twelve segments would halve the rate.
  */
 uint64_t tcp_watermark(const struct tcp_conn *conn)
 {
@@ -395,7 +381,8 @@ uint64_t tcp_watermark(const struct tcp_conn *conn)
                    max_u64(window / 2, conn->mss));
 }
 
-/* New bytes that the two windows admit; RFC 3042 lends two segments to the first two duplicate ACKs. */
+/* New bytes that the two windows admit; RFC 3042 lends two segments to the first two duplicate
+ * ACKs. */
 static uint64_t window_room(const struct tcp_conn *conn)
 {
     uint64_t cwnd = conn->cwnd, flight = tcp_in_flight(conn);
@@ -414,8 +401,8 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
     uint64_t avail = conn->snd_end - conn->snd_asked;
     uint64_t room = window_room(conn);
     bool quiet = conn->snd_una == conn->snd_asked;
-    uint64_t least = quiet ? min_u32(conn->mss, max_u32(conn->max_snd_wnd / 2, 1))
-                           : tcp_watermark(conn);
+    uint64_t least =
+        quiet ? min_u32(conn->mss, max_u32(conn->max_snd_wnd / 2, 1)) : tcp_watermark(conn);
 
     if (conn->flags & CONN_PROBE)
         room = max_u64(room, 1);
@@ -450,7 +437,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         rc = ask(conn, &conn->snd_asked, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
-        conn->flags &= (uint16_t)~(CONN_PROBE | CONN_OVERRIDE);
+        conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
     }
     return ASKED_ENOUGH;
 }
@@ -478,8 +465,8 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
     bool first = conn->snd_nxt == tcp_iss64(conn);
 
     conn->flags &= (uint16_t)~CONN_SYN_OWED;
-    emit(conn, tcp_iss64(conn), NULL, 0, conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN,
-         0, now_ns);
+    emit(conn, tcp_iss64(conn), NULL, 0,
+         conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
     if (first)
         conn->rtt_ns = now_ns;
@@ -519,7 +506,8 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     return rc;
 }
 
-/* --- resets ------------------------------------------------------------------------------------ */
+/* --- resets ------------------------------------------------------------------------------------
+ */
 
 /* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
@@ -570,7 +558,8 @@ void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, conn->snd_nxt, NULL, 0, TCP_RST | TCP_ACK, 0, now_ns);
 }
 
-/* --- the turn ------------------------------------------------------------------------------------ */
+/* --- the turn ------------------------------------------------------------------------------------
+ */
 
 void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * stack.c - the control path: the stack is made and ended, ports are listened on, connections opened.
+ * stack.c - the control path: the stack is made and ended, ports are listened on, connections
+ * opened.
  */
 #include "priv.h"
 
@@ -125,7 +126,8 @@ int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *lo
     return 0;
 }
 
-/* --- a connection ------------------------------------------------------------------------------- */
+/* --- a connection -------------------------------------------------------------------------------
+ */
 
 void tcp_write(struct tcp_conn *conn, uint64_t bytes)
 {
@@ -203,19 +205,6 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .acked = min_u64(max_u64(conn->snd_una, start), end) - start,
         .received = conn->rcv_nxt ? conn->rcv_nxt - (1ull << 32) - conn->irs - 1 : 0,
     };
-}
-
-struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
-{
-    uint32_t i = prev ? mem_pool_index(&tcp->conns, prev) + 1 : 0;
-
-    for (; i < tcp->conns.fresh; i++) {
-        struct tcp_conn *conn = mem_pool_at(&tcp->conns, i);
-
-        if (tcp_conn_in_use(tcp, conn))
-            return conn;
-    }
-    return NULL;
 }
 
 const struct tcp_stats *tcp_stats(const struct tcp *tcp)

@@ -2,9 +2,9 @@
 /*
  * timers.c - what happens when nothing happens.
  *
- * A connection has three deadlines and one timer. Moving a deadline to a later time, which every ACK does,
- * touches no list: the timer fires at the old time, finds nothing due, and is armed for the
- * new one. TIME-WAIT has a list of its own, since all its members wait equally long.
+ * A connection has three deadlines and one timer. Moving a deadline to a later time, which every
+ * ACK does, touches no list: the timer fires at the old time, finds nothing due, and is armed for
+ * the new one. TIME-WAIT has a list of its own, since all its members wait equally long.
  */
 #include "priv.h"
 
@@ -42,7 +42,7 @@ static void give_up(struct tcp_conn *conn, uint64_t now_ns)
 /* RFC 9293 3.8.3: R2 for a SYN is 3 minutes for those who open; strangers get a minute of us. */
 static void syn_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
-    uint8_t retries = conn->flags & CONN_PASSIVE ? TCP_SYN_RETRIES - 1 : TCP_SYN_RETRIES + 1;
+    uint8_t retries = conn->flags & CONN_PASSIVE ? TCP_SYNACK_RETRIES : TCP_SYN_RETRIES;
 
     if (conn->backoff >= retries) {
         give_up(conn, now_ns);
@@ -82,7 +82,8 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
 
     if (conn->recovery == RECOVERY_RTO && conn->rtx_sent == conn->snd_una &&
         conn->rtx_sent < conn->rtx_end) {
-        /* What was lost has not been sent again yet: the disk or the pool is behind, not the network. */
+        /* What was lost has not been sent again yet: the disk or the pool is behind, not the
+         * network. */
         stat_inc(&tcp->stats.rto_waiting);
         tcp_rto_arm(conn, now_ns);
         tcp_conn_ready(conn);
@@ -184,9 +185,10 @@ uint64_t tcp_next_ns(const struct tcp *tcp)
 {
     uint64_t next = timer_next_ns(&tcp->wheel);
 
-    if (!list_empty(&tcp->ready) || tcp->reset_count)
+    if (tcp->pull_owed || tcp->reset_count)
         return tcp->now_ns;
     if (!list_empty(&tcp->time_wait))
-        next = min_u64(next, list_entry(tcp->time_wait.next, struct tcp_conn, timer.node)->idle_at_ns);
+        next =
+            min_u64(next, list_entry(tcp->time_wait.next, struct tcp_conn, timer.node)->idle_at_ns);
     return next;
 }

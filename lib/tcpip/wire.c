@@ -62,7 +62,6 @@ enum tcp_parse tcp_seg_parse(const struct ip_dgram *dgram, struct tcp_seg *seg, 
         .len = dgram->len - header_len,
     };
     if (header_len > sizeof(hdr))
-        *bad_options =
-            !parse_options(dgram->payload + sizeof(hdr), header_len - sizeof(hdr), seg);
+        *bad_options = !parse_options(dgram->payload + sizeof(hdr), header_len - sizeof(hdr), seg);
     return TCP_PARSE_OK;
 }

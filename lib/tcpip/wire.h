@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * wire.h - the TCP header and its options as they lie in a packet, and a segment as the stack sees it.
+ * wire.h - the TCP header and its options as they lie in a packet, and a segment as the stack sees
+ * it.
  *
  * Bytes are looked at once, here; everything behind tcp_seg_parse works on struct tcp_seg, whose
  * fields cannot contradict each other.
@@ -44,7 +45,8 @@ enum tcp_option {
     TCP_OPT_WSCALE = 3,     /* RFC 7323 2.2, length 3 */
     TCP_OPT_TIMESTAMPS = 8, /* RFC 7323 3.2, length 10 */
 };
-#define TCP_OPT_TIMESTAMPS_SPACE 12 /* with the two NOPs in front that RFC 7323 appendix A shows */
+#define TCP_OPT_TIMESTAMPS_SPACE 12 /* with the two NOPs in front that RFC 7323 appendix A shows   \
+                                     */
 #define TCP_WSCALE_MAX 14           /* RFC 7323 2.3 */
 
 struct tcp_seg {
