@@ -8,10 +8,11 @@
  *     fill(conn, offset, len)      the application promises the first n <= len of them, and later,
  *     tcp_send(conn, offset, ...)  or from within fill, hands them over; they go out at once.
  *
- * The first transmission and every retransmission are this same path. Promises are kept in the order in
- * which they were made, each by one tcp_send of exactly the promised range; an answer that nobody
- * waits for any more (an ACK overtook it) is dropped and its chunks are released. fill returns 0 when there is no
- * buffer to be had: the connection keeps its place in the line and is asked again next turn.
+ * The first transmission and every retransmission are this same path. Promises are kept in the
+ * order in which they were made, each by one tcp_send of exactly the promised range; an answer that
+ * nobody waits for any more (an ACK overtook it) is dropped and its chunks are released. fill
+ * returns 0 when there is no buffer to be had: the connection keeps its place in the line and is
+ * asked again next turn.
  *
  * A turn of the worker: tcp_input for each datagram, tcp_timers, tcp_pull. Input sends nothing, it
  * records what is owed; tcp_pull pays. Callbacks run inside these three (and fill's inside tcp_pull
@@ -128,17 +129,17 @@ struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
     uint32_t conns_max;
-    uint32_t half_open_max;    /* connections in SYN-RECEIVED */
-    uint32_t rcv_wnd_bytes;    /* receive window of each connection, at most 1 GiB */
-    uint32_t watermark_mss;    /* new data is asked for when the window admits so many MSS */
-    uint32_t asked_max_bytes;  /* asked for and not yet answered, per connection */
-    uint16_t mss_max;          /* 0: what the MTU allows */
-    const char *cc;            /* "newreno" */
-    uint64_t secret[4];        /* random: initial sequence numbers, timestamps, table keys */
-    uint64_t keepalive_ns;     /* idle time before a probe; 0: none */
-    uint64_t user_timeout_ns;  /* data unacknowledged so long ends the connection */
-    uint64_t time_wait_ns;     /* 2 MSL */
-    uint64_t fin_wait_2_ns;    /* a peer that never closes is given up after so long without data */
+    uint32_t half_open_max;   /* connections in SYN-RECEIVED */
+    uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
+    uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
+    uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
+    uint16_t mss_max;         /* 0: what the MTU allows */
+    const char *cc;           /* "newreno" */
+    uint64_t secret[4];       /* random: initial sequence numbers, timestamps, table keys */
+    uint64_t keepalive_ns;    /* idle time before a probe; 0: none */
+    uint64_t user_timeout_ns; /* data unacknowledged so long ends the connection */
+    uint64_t time_wait_ns;    /* 2 MSL */
+    uint64_t fin_wait_2_ns;   /* a peer that never closes is given up after so long without data */
 };
 /* The values that a server wants; the caller sets arena, ip, secret and what it knows better. */
 struct tcp_config tcp_config_default(void);
@@ -164,8 +165,11 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns);
 void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns);
 void tcp_timers(struct tcp *tcp, uint64_t now_ns);
 void tcp_pull(struct tcp *tcp, uint64_t now_ns);
-/* When tcp_timers has something to do; now_ns or less when tcp_pull has; UINT64_MAX: neither. */
+/* When tcp_timers has something to do; the time of the last turn when tcp_pull has; UINT64_MAX:
+ * neither. Connections that wait for buffers do not count: */
 uint64_t tcp_next_ns(const struct tcp *tcp);
+/* The last tcp_pull left connections without buffers: call it again as soon as one is back. */
+bool tcp_starved(const struct tcp *tcp);
 
 /* --- a connection --------------------------------------------------------------------------- */
 
@@ -195,7 +199,8 @@ struct tcp_info {
     uint64_t received;
 };
 void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
-/* The next connection after `prev` (NULL: the first), in no useful order, or NULL. For the stack's own thread. */
+/* The next connection after `prev` (NULL: the first), in no useful order, or NULL. For the stack's
+ * own thread. */
 struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev);
 
 const struct tcp_stats *tcp_stats(const struct tcp *tcp);
