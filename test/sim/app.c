@@ -83,8 +83,8 @@ void app_host_sweep(struct app_host *host)
         if (chunk->refs > 1) {
             host->sent[kept++] = chunk;
         } else if (chunk->refs == 0) {
-            world_fail(host->world, "%s: a reference on chunk %u was dropped twice",
-                       host->net.name, chunk->index);
+            world_fail(host->world, "%s: a reference on chunk %u was dropped twice", host->net.name,
+                       chunk->index);
         } else {
             /* Whoever reads it from now on reads rubbish. */
             memset(chunk->data, SCRIBBLE, CACHE_LINE);
@@ -191,7 +191,8 @@ static void promises_drop(struct app_side *side)
 static void promise_queue(struct app_side *side, const struct app_promise *promise)
 {
     struct world *world = side->host->world;
-    struct app_promise *last = side->promise_count ? promise_at(side, side->promise_count - 1) : NULL;
+    struct app_promise *last =
+        side->promise_count ? promise_at(side, side->promise_count - 1) : NULL;
     struct app_promise *mine = promise_at(side, side->promise_count++);
 
     *mine = *promise;
@@ -236,10 +237,8 @@ static uint32_t side_fill(void *user, struct tcp_conn *conn, uint64_t offset, ui
     else
         promise_chunks(side, &promise, want);
     side_trace(side, "is asked for", offset, len);
-    if (promise.len == 0) {
-        side->host->refused = true;
+    if (promise.len == 0)
         return 0;
-    }
     side->promised = max_u64(side->promised, offset + promise.len);
     if (side->promise_count || rand_chance(chance, habits->later))
         promise_queue(side, &promise);
@@ -310,14 +309,19 @@ static void side_connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
     side_opened(side, conn);
 }
 
-/* The newest flow with these ports: they may have been used before. */
+/* The flow that connected last with these ports: they may have been used before. */
 static struct app_flow *flow_find(struct app_host *host, uint16_t local_port, uint16_t remote_port)
 {
-    for (uint32_t i = host->flow_count; i-- > 0;)
-        if (host->flows[i].started && host->flows[i].ports[1] == local_port &&
-            host->flows[i].ports[0] == remote_port)
-            return &host->flows[i];
-    return NULL;
+    struct app_flow *found = NULL;
+
+    for (uint32_t i = 0; i < host->flow_count; i++) {
+        struct app_flow *flow = &host->flows[i];
+
+        if (flow->started && !flow->barred && flow->ports[1] == local_port &&
+            flow->ports[0] == remote_port && (!found || flow->started_order > found->started_order))
+            found = flow;
+    }
+    return found;
 }
 
 static void *host_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
@@ -500,9 +504,10 @@ void app_connect(struct app_side *side)
     }
 }
 
-void app_flow_init(struct app_flow *flow, struct app_host hosts[NET_HOSTS], uint32_t number)
+void app_flow_init(struct app_flow *flow, struct world *world, struct app_host hosts[NET_HOSTS],
+                   uint32_t number)
 {
-    flow->world = hosts[0].world;
+    flow->world = world;
     flow->number = number;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         struct app_side *side = &flow->sides[i];

@@ -7,9 +7,9 @@
  * All that it does in between follows from its habits: answers that come at once, late or from
  * memory without an owner, promises shorter than asked for, refusals, receivers that stop reading.
  *
- * Chunks are watched. The application keeps a reference of its own on every chunk that it handed to the stack;
- * after each turn those on which it has the last one go back. A reference that the stack drops
- * twice is seen as a count of nought, one that it forgets as a chunk that never comes back.
+ * Chunks are watched. The application keeps a reference of its own on every chunk that it handed to
+ * the stack; after each turn those on which it has the last one go back. A reference that the stack
+ * drops twice is seen as a count of nought, one that it forgets as a chunk that never comes back.
  */
 #ifndef SIM_APP_H
 #define SIM_APP_H
@@ -17,18 +17,18 @@
 #include "net.h"
 #include "pattern.h"
 
-#define APP_FLOWS_MAX 64
+#define APP_FLOWS_MAX    64
 #define APP_PROMISES_MAX 64 /* of one side, unanswered */
 
 struct app_habits {
     uint32_t chunk_count;
     uint32_t chunk_bytes;
-    double refuse;   /* fill finds no buffer although there is one */
-    double shorten;  /* fill promises less than it was asked for */
-    double unowned;  /* the answer is memory without an owner */
-    double later;    /* the answer takes time */
+    double refuse;  /* fill finds no buffer although there is one */
+    double shorten; /* fill promises less than it was asked for */
+    double unowned; /* the answer is memory without an owner */
+    double later;   /* the answer takes time */
     uint64_t later_ns;
-    double keep;     /* received bytes are kept for a while before tcp_recved */
+    double keep; /* received bytes are kept for a while before tcp_recved */
     uint64_t keep_ns;
 };
 
@@ -48,7 +48,6 @@ struct app_host {
     struct mem_chunk **sent; /* chunks in APP_CHUNK_SENT */
     uint32_t sent_count;
     uint32_t rcv_wnd_bytes;
-    bool refused; /* fill returned 0 in this turn */
     struct app_flow *flows;
     uint32_t flow_count;
 };
@@ -69,12 +68,12 @@ struct app_side {
     uint64_t key;          /* of the pattern that it sends */
     /* The plan. */
     uint64_t total;
-    uint64_t step;             /* written at once, at most */
-    uint64_t pause_ns;         /* between two writes, at most */
-    bool close_last;           /* closes only when the peer has */
-    uint64_t close_after_ns;   /* hesitates before closing */
-    uint64_t stop_at;          /* stops reading when so much was received: the window closes */
-    uint64_t stop_ns;          /* for so long */
+    uint64_t step;           /* written at once, at most */
+    uint64_t pause_ns;       /* between two writes, at most */
+    bool close_last;         /* closes only when the peer has */
+    uint64_t close_after_ns; /* hesitates before closing */
+    uint64_t stop_at;        /* stops reading when so much was received: the window closes */
+    uint64_t stop_ns;        /* for so long */
     /* How far it has come. */
     bool opened, closing, closed_out, peer_closed, ended, aborting;
     enum tcp_end end;
@@ -105,16 +104,18 @@ struct app_flow {
     uint64_t abort_after_ns, vanish_after_ns; /* since the start; WORLD_NEVER */
     uint32_t abort_side;
     bool started;
-    bool vanished;  /* nothing of it arrives anywhere any more */
-    bool barred;    /* its ports are in use: it never began */
-    bool disturbed; /* will be aborted or vanish: any end is a good one */
+    uint64_t started_order; /* among all flows */
+    bool vanished;          /* nothing of it arrives anywhere any more */
+    bool barred;            /* its ports are in use: it never began */
+    bool disturbed;         /* will be aborted or vanish: any end is a good one */
 };
 
 extern const struct tcp_ops app_ops;
 
 must_check int app_host_open(struct app_host *host, struct world *world, struct pattern *pattern,
                              const struct app_habits *habits);
-void app_flow_init(struct app_flow *flow, struct app_host hosts[NET_HOSTS], uint32_t number);
+void app_flow_init(struct app_flow *flow, struct world *world, struct app_host hosts[NET_HOSTS],
+                   uint32_t number);
 /* Opens the flow's connection from this host. */
 void app_connect(struct app_side *side);
 void app_abort(struct app_side *side);

@@ -7,7 +7,8 @@
 
 /* --- the link --------------------------------------------------------------------------------- */
 
-/* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a jumbo's. */
+/* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a
+ * jumbo's. */
 static uint32_t draw_mtu(struct rand *rand)
 {
     static const uint32_t mtus[] = {1500, 1500, 1500, 1500, 1492, 1280, 576, 9000};
@@ -201,6 +202,35 @@ static void trace_dgram(const struct net_host *host, const struct ip_dgram *dgra
                 dgram->gso_size ? " gso" : "", admitted ? "" : " (vanished)");
 }
 
+/* ARP, or something that corruption has made of a packet. */
+static void trace_link(const struct net_host *host, const struct nmio_pkt *pkt)
+{
+    if (host->world->verbose && pkt->len >= ETH_HEADER_BYTES)
+        world_trace(host->world, "> %s ethertype %04x, %u bytes", host->name,
+                    get_be16(pkt->data + ETH_HEADER_BYTES - 2), pkt->len);
+}
+
+static void trace_stats(const struct net_host *host, const char *layer,
+                        const struct stat_desc *descs, const void *stats)
+{
+    for (; descs->name; descs++) {
+        uint64_t value;
+
+        memcpy(&value, (const char *)stats + descs->offset, sizeof(value));
+        if (value)
+            world_trace(host->world, "%s %s %s %llu", host->name, layer, descs->name,
+                        (unsigned long long)value);
+    }
+}
+
+void net_host_trace(const struct net_host *host)
+{
+    trace_stats(host, "port", nmio_stat_descs, nmio_stats(host->port));
+    trace_stats(host, "eth", eth_stat_descs, eth_stats(host->eth));
+    trace_stats(host, "ip", ip_stat_descs, ip_stats(host->ip));
+    trace_stats(host, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
+}
+
 static void host_packet(struct net_host *host, struct nmio_pkt *pkt)
 {
     uint64_t now_ns = host->world->now_ns;
@@ -208,8 +238,10 @@ static void host_packet(struct net_host *host, struct nmio_pkt *pkt)
     struct ip_error error;
     bool admitted;
 
-    if (eth_input(host->eth, pkt, now_ns) != ETH_IP4)
+    if (eth_input(host->eth, pkt, now_ns) != ETH_IP4) {
+        trace_link(host, pkt);
         return;
+    }
     switch (ip_input(host->ip, pkt, &dgram, &error, now_ns)) {
     case IP_TCP:
         admitted = !host->admit || host->admit(host->arg, &dgram);

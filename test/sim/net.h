@@ -7,7 +7,8 @@
  * ours on one end; its turn is that of a server's worker. The application that runs on it stands
  * elsewhere.
  *
- * net_link_open gives bare ports, so that a program that makes its own stack (sim_atlas's server) can take one.
+ * net_link_open gives bare ports, so that a program that makes its own stack (sim_atlas's server)
+ * can take one.
  */
 #ifndef SIM_NET_H
 #define SIM_NET_H
@@ -26,7 +27,7 @@ struct net_faults {
 struct net_params {
     struct nmio_pipe_config pipe;
     struct net_faults faults[NET_HOSTS];
-    double harm; /* how often, at most, an exchange of two packets fails */
+    double harm;       /* how often, at most, an exchange of two packets fails */
     uint64_t delay_ns; /* there and back, without reordering */
 };
 
@@ -57,5 +58,7 @@ void net_host_close(struct net_host *host);
 /* One turn; the number of packets that it received. */
 uint32_t net_host_turn(struct net_host *host);
 uint64_t net_host_next_ns(const struct net_host *host);
+/* With --verbose: every counter that is not zero. */
+void net_host_trace(const struct net_host *host);
 
 #endif

@@ -2,18 +2,18 @@
 /*
  * pattern.h - bytes that know where they belong.
  *
- * The byte at offset o of stream (or file) `key` is a function of both, so that a byte lost, repeated,
- * shifted or taken from another stream is seen by whoever receives it. The function is a walk
- * through a table of random bytes whose length is a prime: no power of two, no MSS and no chunk
- * size is a period of it.
+ * The byte at offset o of stream (or file) `key` is a function of both, so that a byte lost,
+ * repeated, shifted or taken from another stream is seen by whoever receives it. The function is a
+ * walk through a table of random bytes whose length is a prime: no power of two, no MSS and no
+ * chunk size is a period of it.
  */
 #ifndef SIM_PATTERN_H
 #define SIM_PATTERN_H
 
 #include "mem/mem.h"
 
-#define PATTERN_PERIOD 262139  /* a prime */
-#define PATTERN_RUN (64 * 1024) /* so many bytes lie in one piece behind any offset */
+#define PATTERN_PERIOD 262139      /* a prime */
+#define PATTERN_RUN    (64 * 1024) /* so many bytes lie in one piece behind any offset */
 
 struct pattern {
     uint8_t *bytes;

@@ -30,8 +30,10 @@ static int usage(const char *program)
 static bool options_parse(struct options *options, int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'S'},
-        {"verbose", no_argument, NULL, 'v'},    {"pcap", required_argument, NULL, 'p'},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"pcap", required_argument, NULL, 'p'},
         {NULL, 0, NULL, 0},
     };
     int c;

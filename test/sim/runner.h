@@ -17,7 +17,7 @@
 
 #include "world.h"
 
-#define RUNNER_BATCH 100
+#define RUNNER_BATCH            100
 #define RUNNER_SEED_SECONDS_MAX 120 /* of real time */
 
 /* One run. What it draws it notes, what breaks it says with world_fail. */

@@ -2,19 +2,19 @@
 /*
  * sim_tcp.c - two TCP stacks of ours, a network that harms, and applications with habits.
  *
- * Everything about a run is drawn from its seed before it starts and then noted, so that a failure can be
- * read before it is replayed. Most runs are small: a few connections with a few kilobytes find
- * most mistakes, and thousands of them fit into a minute.
+ * Everything about a run is drawn from its seed before it starts and then noted, so that a failure
+ * can be read before it is replayed. Most runs are small: a few connections with a few kilobytes
+ * find most mistakes, and thousands of them fit into a minute.
  */
 #include "app.h"
 #include "base/bytes.h"
 #include "runner.h"
 
-#define ARENA_BYTES (384ull << 20) /* address space: what is not touched costs nothing */
-#define SERVER_PORT 80
-#define DEAF_PORT 81    /* nobody listens */
-#define REJECT_PORT 82  /* a listener whose accept says no */
-#define CLIENT_PORT_FIRST 1024
+#define ARENA_BYTES             (384ull << 20) /* address space: what is not touched costs nothing */
+#define SERVER_PORT             80
+#define DEAF_PORT               81 /* nobody listens */
+#define REJECT_PORT             82 /* a listener whose accept says no */
+#define CLIENT_PORT_FIRST       1024
 #define SIMULTANEOUS_PORT_FIRST 5000
 
 /* A day of virtual time: the slowest runs lose a fifth of everything and take hours. */
@@ -144,8 +144,8 @@ static void draw_flow(struct rand *rand, struct scenario *s, struct app_flow *fl
 {
     uint32_t first = (uint32_t)rand_below(rand, NET_HOSTS);
 
-    flow->kind = rand_chance(rand, mood->odd) ? (enum app_kind)rand_below(rand, FLOW_KINDS)
-                                              : FLOW_ORDINARY;
+    flow->kind =
+        rand_chance(rand, mood->odd) ? (enum app_kind)rand_below(rand, FLOW_KINDS) : FLOW_ORDINARY;
     flow->start_after_ns = mood->start_spread_ns ? rand_below(rand, mood->start_spread_ns) : 0;
     flow->abort_after_ns = flow->vanish_after_ns = WORLD_NEVER;
     /* One of the two must close without waiting for the other. */
@@ -168,7 +168,8 @@ static void note(struct scenario *s, const struct mood *mood)
 {
     struct world *world = s->world;
 
-    world_note(world, " flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f late=%llu us",
+    world_note(world,
+               " flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f late=%llu us",
                s->flow_count, (unsigned long long)mood->bytes_max,
                (double)mood->start_spread_ns / NS_PER_S, mood->odd, mood->disturbed, mood->stop,
                (unsigned long long)(s->lateness_ns / NS_PER_US));
@@ -184,9 +185,9 @@ static void note(struct scenario *s, const struct mood *mood)
                    t->watermark_mss, t->asked_max_bytes, t->mss_max,
                    (unsigned long long)(t->keepalive_ns / NS_PER_S),
                    (unsigned long long)(t->user_timeout_ns / NS_PER_S),
-                   (unsigned long long)(t->time_wait_ns / NS_PER_S), h->chunk_count,
-                   h->chunk_bytes, h->refuse, h->shorten, h->unowned, h->later,
-                   (double)h->later_ns / NS_PER_MS, h->keep, (double)h->keep_ns / NS_PER_MS);
+                   (unsigned long long)(t->time_wait_ns / NS_PER_S), h->chunk_count, h->chunk_bytes,
+                   h->refuse, h->shorten, h->unowned, h->later, (double)h->later_ns / NS_PER_MS,
+                   h->keep, (double)h->keep_ns / NS_PER_MS);
     }
 }
 
@@ -204,7 +205,7 @@ static void scenario_draw(struct scenario *s)
         s->habits[i] = draw_habits(rand);
     }
     for (uint32_t i = 0; i < s->flow_count; i++) {
-        app_flow_init(&s->flows[i], s->hosts, i);
+        app_flow_init(&s->flows[i], s->world, s->hosts, i);
         draw_flow(rand, s, &s->flows[i], &mood);
     }
     note(s, &mood);
@@ -218,6 +219,7 @@ static void flow_start(struct world_event *event)
     struct world *world = flow->world;
 
     flow->started = true;
+    flow->started_order = world->scheduled;
     app_connect(&flow->sides[0]);
     if (flow->kind == FLOW_SIMULTANEOUS)
         app_connect(&flow->sides[1]);
@@ -280,7 +282,7 @@ static uint64_t conns_left(const struct scenario *s)
     uint64_t left = 0;
 
     for (uint32_t i = 0; i < NET_HOSTS; i++)
-        for (int state = 0; state < TCP_STATES; state++)
+        for (enum tcp_state state = 0; state < TCP_STATES; state++)
             left += stat_get(&tcp_state_counts(s->hosts[i].net.tcp)[state]);
     return left;
 }
@@ -320,13 +322,13 @@ static void check_host(struct app_host *host)
             return;
         tally[tcp_conn_state(conn)]++;
     }
-    for (int state = 0; state < TCP_STATES; state++) {
+    for (enum tcp_state state = 0; state < TCP_STATES; state++) {
         uint64_t counted = stat_get(&tcp_state_counts(host->net.tcp)[state]);
 
         if (counted != tally[state])
             world_fail(host->world, "%s: tcp_state_counts says %llu in %s, there are %llu",
-                       host->net.name, (unsigned long long)counted,
-                       tcp_state_name((enum tcp_state)state), (unsigned long long)tally[state]);
+                       host->net.name, (unsigned long long)counted, tcp_state_name(state),
+                       (unsigned long long)tally[state]);
     }
 }
 
@@ -358,8 +360,9 @@ static void describe(void *arg, char *text, size_t bytes)
 
         if (side_open(side))
             used += (size_t)snprintf(
-                text + used, bytes - used, "flow %u %s %s acked %llu of %llu received %llu of %llu; ",
-                i / 2, side->host->net.name, tcp_state_name(tcp_conn_state(side->conn)),
+                text + used, bytes - used,
+                "flow %u %s %s acked %llu of %llu received %llu of %llu; ", i / 2,
+                side->host->net.name, tcp_state_name(tcp_conn_state(side->conn)),
                 (unsigned long long)side->acked, (unsigned long long)side->total,
                 (unsigned long long)side->received, (unsigned long long)side->peer->total);
     }
@@ -404,11 +407,9 @@ static void check_flow(struct scenario *s, const struct app_flow *flow)
 static enum world_verdict host_turn(void *arg)
 {
     struct app_host *host = arg;
-    uint32_t received;
+    uint32_t received = net_host_turn(&host->net);
 
-    host->refused = false;
-    received = net_host_turn(&host->net);
-    return received ? WORLD_BUSY : host->refused ? WORLD_STARVED : WORLD_IDLE;
+    return received ? WORLD_BUSY : tcp_starved(host->net.tcp) ? WORLD_STARVED : WORLD_IDLE;
 }
 
 static uint64_t host_next_ns(void *arg)
@@ -471,13 +472,17 @@ static void scenario_play(struct scenario *s)
                               .arg = s,
                               .lateness_ns = s->lateness_ns,
                               .limit_ns = RUN_LIMIT_NS};
+    bool good;
 
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         actors[i] = (struct world_actor){.name = s->hosts[i].net.name,
                                          .turn = host_turn,
                                          .next_ns = host_next_ns,
                                          .arg = &s->hosts[i]};
-    if (!world_run(s->world, &plan))
+    good = world_run(s->world, &plan);
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        net_host_trace(&s->hosts[i].net);
+    if (!good)
         return;
     for (uint32_t i = 0; i < s->flow_count; i++)
         check_flow(s, &s->flows[i]);
@@ -487,7 +492,6 @@ static void scenario_play(struct scenario *s)
 
 static void run(struct world *world)
 {
-    static const struct scenario blank;
     struct scenario *s;
 
     if (mem_arena_open(&world->arena, ARENA_BYTES, 0) < 0) {
@@ -495,7 +499,6 @@ static void run(struct world *world)
         return;
     }
     s = mem_arena_alloc(world->arena, sizeof(*s), CACHE_LINE);
-    *s = blank;
     s->world = world;
     scenario_draw(s);
     if (scenario_open(s) < 0)

@@ -207,8 +207,10 @@ static uint64_t run_turn(struct world *world, const struct world_plan *plan, boo
 
         if (verdict == WORLD_BUSY)
             *busy = true;
+        if (verdict == WORLD_STARVED && wants_ns <= world->now_ns)
+            wants_ns = WORLD_NEVER;
         if (verdict == WORLD_STARVED)
-            wants_ns = max_u64(wants_ns, world->now_ns + STARVED_TURN_NS);
+            wants_ns = min_u64(wants_ns, world->now_ns + STARVED_TURN_NS);
         next_ns = min_u64(next_ns, wants_ns);
     }
     plan->inspect(plan->arg);
@@ -219,7 +221,7 @@ bool world_run(struct world *world, const struct world_plan *plan)
 {
     uint32_t turns = 0, idle = 0;
 
-    while (!plan->finished(plan->arg)) {
+    for (;;) {
         bool busy;
         uint64_t next_ns = run_turn(world, plan, &busy);
 
@@ -230,7 +232,9 @@ bool world_run(struct world *world, const struct world_plan *plan)
         idle = busy ? 0 : idle + 1;
         if (busy)
             continue;
-        if (next_ns == WORLD_NEVER && !plan->finished(plan->arg))
+        if (plan->finished(plan->arg))
+            return true;
+        if (next_ns == WORLD_NEVER)
             return run_stuck(world, plan, "deadlock, nobody has anything to do");
         if (next_ns <= world->now_ns) {
             if (idle > IDLE_TURNS_MAX)
@@ -244,7 +248,6 @@ bool world_run(struct world *world, const struct world_plan *plan)
         world_sleep(world, next_ns);
         turns = idle = 0;
     }
-    return true;
 }
 
 /* --- drawing ---------------------------------------------------------------------------------- */

@@ -3,8 +3,9 @@
  * world.h - virtual time, what happens in it, and the first thing that went wrong.
  *
  * A world is one run of the simulator. Everything in it follows from its seed: one thread, one
- * clock that only world_sleep moves, one source of chance for what is drawn before the start and one for
- * what happens later, so that another question to the second never changes a run's parameters.
+ * clock that only world_sleep moves, one source of chance for what is drawn before the start and
+ * one for what happens later, so that another question to the second never changes a run's
+ * parameters.
  *
  * Events are embedded in what they concern and fire in the order of their time, and of their
  * scheduling where that is equal. A run that breaks an invariant says so with world_fail; the first
@@ -20,7 +21,7 @@
 #include <stdio.h>
 
 #define WORLD_TEXT_BYTES 1024
-#define WORLD_NEVER UINT64_MAX
+#define WORLD_NEVER      UINT64_MAX
 
 struct world;
 
@@ -73,9 +74,9 @@ void world_sleep(struct world *world, uint64_t until_ns);
 /* --- the loop --------------------------------------------------------------------------------- */
 
 enum world_verdict {
-    WORLD_IDLE,     /* nothing was there to do */
-    WORLD_BUSY,     /* something arrived or was sent on: look again before time moves */
-    WORLD_STARVED,  /* wants to go on but has to wait for something that only time brings */
+    WORLD_IDLE,    /* nothing was there to do */
+    WORLD_BUSY,    /* something arrived or was sent on: look again before time moves */
+    WORLD_STARVED, /* wants to go on but has to wait for something that only time brings */
 };
 
 /* Whoever has a turn of its own: a host, a server's worker. */
@@ -90,7 +91,7 @@ struct world_plan {
     struct world_actor *actors;
     uint32_t actor_count;
     bool (*finished)(void *arg);
-    void (*inspect)(void *arg); /* after every turn: invariants */
+    void (*inspect)(void *arg);                            /* after every turn: invariants */
     void (*describe)(void *arg, char *text, size_t bytes); /* who is still open, for a failure */
     void *arg;
     uint64_t lateness_ns; /* a sleeper wakes late by up to so much */
@@ -98,8 +99,8 @@ struct world_plan {
 };
 
 /*
- * Turns until `finished`. Time moves only to the earliest moment that anybody has named: an actor that forgets
- * a timer is found hanging. Returns false when an invariant broke.
+ * Turns until `finished`. Time moves only to the earliest moment that anybody has named: an actor
+ * that forgets a timer is found hanging. Returns false when an invariant broke.
  */
 bool world_run(struct world *world, const struct world_plan *plan);
 
