@@ -309,7 +309,8 @@ static enum verdict check_rst(struct tcp_conn *conn, const struct tcp_seg *seg, 
         stat_inc(&conn->tcp->stats.estab_resets);
     if (conn->state == TCP_SYN_RECEIVED)
         tcp_conn_end(conn, TCP_END_REFUSED, now_ns);
-    else if (conn->state == TCP_CLOSING || conn->state == TCP_LAST_ACK)
+    else if ((conn->state == TCP_CLOSING || conn->state == TCP_LAST_ACK) &&
+             conn->snd_una >= conn->snd_end) /* all data has arrived, only the FIN was in doubt */
         tcp_conn_end(conn, TCP_END_DONE, now_ns);
     else
         tcp_conn_end(conn, TCP_END_RESET, now_ns);
