@@ -50,6 +50,7 @@ struct app_host {
     uint32_t rcv_wnd_bytes;
     struct app_flow *flows;
     uint32_t flow_count;
+    uint64_t started_count;
 };
 
 struct app_promise {

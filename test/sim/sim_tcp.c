@@ -51,7 +51,9 @@ static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
     struct tcp_config config = tcp_config_default();
 
     config.conns_max = s->flow_count + (uint32_t)world_range(rand, 1, 16);
-    config.half_open_max = (uint32_t)world_range(rand, 1, config.conns_max);
+    config.half_open_max = config.conns_max;
+    if (rand_chance(rand, 0.1))
+        config.half_open_max = (uint32_t)world_range(rand, 1, config.conns_max);
     config.rcv_wnd_bytes = (uint32_t)world_range_log(rand, 512, 1 << 20);
     config.watermark_mss = (uint32_t)world_range(rand, 1, 10);
     config.asked_max_bytes = (uint32_t)world_range_log(rand, 16384, 1 << 20);
@@ -84,20 +86,14 @@ static struct app_habits draw_habits(struct rand *rand)
 
 static struct mood draw_mood(struct rand *rand, uint32_t *flow_count)
 {
-    struct mood mood = {.bytes_max = 20000};
-    double size = (double)rand_below(rand, 100);
+    static const uint64_t bytes_max[] = {20000, 20000, 20000, 300000, 300000, 4 << 20};
+    struct mood mood = {.bytes_max = bytes_max[rand_below(rand, array_len(bytes_max))]};
 
     *flow_count = (uint32_t)world_range(rand, 1, 4);
     if (rand_chance(rand, 0.2))
         *flow_count = (uint32_t)world_range(rand, 5, 15);
-    if (rand_chance(rand, 0.03))
+    if (rand_chance(rand, 0.05))
         *flow_count = (uint32_t)world_range(rand, 16, 50);
-    if (size >= 80)
-        mood.bytes_max = 300000;
-    if (size >= 97) {
-        mood.bytes_max = 4 << 20;
-        *flow_count = min_u32(*flow_count, 3);
-    }
     mood.start_spread_ns = rand_chance(rand, 0.3) ? 0 : world_range_log(rand, 1, 10 * NS_PER_S);
     mood.odd = rand_chance(rand, 0.3) ? 0.4 : 0;
     mood.disturbed = rand_chance(rand, 0.3) ? 0.4 : 0;
@@ -135,7 +131,7 @@ static void draw_ports(struct rand *rand, struct scenario *s, struct app_flow *f
     else if (flow->kind == FLOW_REJECTED)
         flow->ports[1] = REJECT_PORT;
     else if (older && older->kind == FLOW_ORDINARY && older->vanish_after_ns == WORLD_NEVER &&
-             rand_chance(rand, 0.1))
+             flow->vanish_after_ns == WORLD_NEVER && rand_chance(rand, 0.1))
         flow->ports[0] = older->ports[0];
 }
 
@@ -198,12 +194,14 @@ static void scenario_draw(struct scenario *s)
 
     net_draw(&s->net, s->world);
     mood = draw_mood(rand, &s->flow_count);
-    s->gentle = s->net.harm <= GENTLE_HARM_MAX;
     s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         s->tcp[i] = draw_tcp(rand, s);
         s->habits[i] = draw_habits(rand);
     }
+    /* SYNs that come together and find a queue full come together again, until they give up. */
+    s->gentle = s->net.harm <= GENTLE_HARM_MAX && s->tcp[1].half_open_max >= s->flow_count &&
+                s->net.pipe.depth >= 4 * s->flow_count;
     for (uint32_t i = 0; i < s->flow_count; i++) {
         app_flow_init(&s->flows[i], s->world, s->hosts, i);
         draw_flow(rand, s, &s->flows[i], &mood);
@@ -219,7 +217,7 @@ static void flow_start(struct world_event *event)
     struct world *world = flow->world;
 
     flow->started = true;
-    flow->started_order = world->scheduled;
+    flow->started_order = ++flow->sides[0].host->started_count;
     app_connect(&flow->sides[0]);
     if (flow->kind == FLOW_SIMULTANEOUS)
         app_connect(&flow->sides[1]);
