@@ -17,12 +17,14 @@
 #define CLIENT_PORT_FIRST       1024
 #define SIMULTANEOUS_PORT_FIRST 5000
 
-/* A day of virtual time: the slowest runs lose a fifth of everything and take hours. */
+/* A day of virtual time: the slowest runs lose a fifth of everything, both ways, and take hours. */
 #define RUN_LIMIT_NS (86400 * NS_PER_S)
 /* Half-open leftovers of old SYNs are given up after their last retry. */
 #define LEFTOVER_LIMIT_NS (400 * NS_PER_S)
 /* Exchanges fail so rarely that no connection may time out or be reset for it. */
 #define GENTLE_HARM_MAX 0.06
+/* Where more goes wrong, every other byte waits for a timeout: megabytes would take days. */
+#define MEGABYTES_HARM_MAX 0.2
 
 struct scenario {
     struct world *world;
@@ -84,11 +86,13 @@ static struct app_habits draw_habits(struct rand *rand)
     return habits;
 }
 
-static struct mood draw_mood(struct rand *rand, uint32_t *flow_count)
+static struct mood draw_mood(struct rand *rand, double harm, uint32_t *flow_count)
 {
     static const uint64_t bytes_max[] = {20000, 20000, 20000, 300000, 300000, 4 << 20};
     struct mood mood = {.bytes_max = bytes_max[rand_below(rand, array_len(bytes_max))]};
 
+    if (harm > MEGABYTES_HARM_MAX)
+        mood.bytes_max = min_u64(mood.bytes_max, 300000);
     *flow_count = (uint32_t)world_range(rand, 1, 4);
     if (rand_chance(rand, 0.2))
         *flow_count = (uint32_t)world_range(rand, 5, 15);
@@ -193,7 +197,7 @@ static void scenario_draw(struct scenario *s)
     struct mood mood;
 
     net_draw(&s->net, s->world);
-    mood = draw_mood(rand, &s->flow_count);
+    mood = draw_mood(rand, s->net.harm, &s->flow_count);
     s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         s->tcp[i] = draw_tcp(rand, s);
