@@ -143,7 +143,8 @@ const struct hist *diskmap_latency(const struct diskmap *dm); /* posted to reape
  * One process at a time changes a volume (it is locked). Additions are written behind what is
  * there, synced, and become visible all together when the new catalogue's superblock is written; a crash at any
  * write leaves the old catalogue or the new one. Space of removed objects is used again, but
- * never while the catalogue that is valid on disk still refers to it.
+ * never while a catalogue that is valid on disk still refers to it, nor while a server has the
+ * volume open: what it serves stays as it was when it opened it.
  */
 struct diskmap_volume;
 
@@ -153,20 +154,25 @@ struct diskmap_medium {
     int (*pread)(struct diskmap_medium *medium, void *data, size_t bytes, uint64_t off);
     int (*sync)(struct diskmap_medium *medium);
     int (*resize)(struct diskmap_medium *medium, uint64_t bytes); /* grows a file; -ENOSPC: a device */
+    /* A server has it open and may be sending what was removed since; NULL: nobody can. */
+    bool (*in_use)(struct diskmap_medium *medium);
     uint64_t bytes; /* the size now */
 };
 
 must_check int diskmap_volume_create(struct diskmap_volume **out, struct diskmap_medium *medium,
                                      char *why, size_t why_bytes);
+/* On success `why` is empty, or warns that the newest catalogue is lost and the one before it stands. */
 must_check int diskmap_volume_open(struct diskmap_volume **out, struct diskmap_medium *medium,
                                    char *why, size_t why_bytes);
 void diskmap_volume_close(struct diskmap_volume *volume); /* what was not committed is forgotten */
 
-/* Reads the object's bytes from `fetch` (returns bytes, 0 at the end, -errno). Replaces a like-named one. */
+/* Reads the object's bytes from `fetch` (returns bytes, 0 at the end, -errno). Replaces a like-named
+ * one. -ENODATA: `fetch` ended early; -ENOSPC; -EINVAL: no proper path; -EBUSY: see in_use. */
 must_check int diskmap_volume_add(struct diskmap_volume *volume, const char *path, int64_t mtime_s,
                                   uint64_t bytes,
                                   int64_t (*fetch)(void *arg, void *buf, size_t bytes), void *arg);
-must_check int diskmap_volume_remove(struct diskmap_volume *volume, const char *path);
+must_check int diskmap_volume_remove(struct diskmap_volume *volume, const char *path); /* -ENOENT */
+/* After -EIO what lies on disk is unknown, and nothing works any more but to open it again. */
 must_check int diskmap_volume_commit(struct diskmap_volume *volume);
 
 struct diskmap_entry {
@@ -185,7 +191,11 @@ must_check int diskmap_volume_verify(struct diskmap_volume *volume, const struct
                                      int (*sink)(void *arg, const void *data, size_t bytes),
                                      void *arg);
 
-/* The medium that is a file or block device, locked against other writers. */
+/*
+ * The medium that is a file or block device. `writable` locks it against other writers (-EBUSY) and,
+ * for a block device, against being mounted; otherwise it is marked as in use. `create` makes a
+ * file that is not there, and leaves one that is there as it is.
+ */
 must_check int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writable,
                                    bool create, char *why, size_t why_bytes);
 void diskmap_medium_close(struct diskmap_medium *medium);
