@@ -55,8 +55,7 @@ static bool super_is_sound(const struct super *super, uint64_t medium_blocks)
         return false;
     // No table is made larger than the blocks that are there to fill it. Within 2^52 blocks the
     // product cannot overflow, and more do not fit a 64-bit byte offset.
-    return super->objects <=
-           super->catalogue_blocks * (DISKMAP_BLOCK_BYTES / FORMAT_RECORD_MIN);
+    return super->objects <= super->catalogue_blocks * (DISKMAP_BLOCK_BYTES / FORMAT_RECORD_MIN);
 }
 
 int super_read(struct diskmap_medium *medium, uint32_t slot, struct super *super,
@@ -303,8 +302,8 @@ int catalogue_load(struct diskmap_medium *medium, const struct catalogue_sink *s
 
     *c = (struct catalogue){0};
     rc = load_supers(medium, c);
-    first = c->states[1] == SUPER_VALID && (c->states[0] != SUPER_VALID || c->supers[1].generation >
-                                                                             c->supers[0].generation);
+    first = c->states[1] == SUPER_VALID &&
+            (c->states[0] != SUPER_VALID || c->supers[1].generation > c->supers[0].generation);
     for (uint32_t i = 0; i < FORMAT_SUPERS; i++) {
         uint32_t slot = first ^ i;
 

@@ -47,8 +47,8 @@ struct catalogue_sink {
 
 /* What catalogue_load found. */
 struct catalogue {
-    struct super super;              /* the newest that is wholly valid */
-    bool behind;                     /* the other superblock is damaged: a newer one may be lost */
+    struct super super; /* the newest that is wholly valid */
+    bool behind;        /* the other superblock is damaged: a newer one may be lost */
     enum super_state states[FORMAT_SUPERS];
     struct super supers[FORMAT_SUPERS]; /* of those whose state is SUPER_VALID */
 };

@@ -71,8 +71,8 @@ static size_t space_lowest(const struct extents *const *used, const size_t *at, 
 
 #define SPACE_LISTS_MAX 4
 
-int space_init(struct space *space, uint64_t first, uint64_t end,
-               const struct extents *const *used, size_t lists)
+int space_init(struct space *space, uint64_t first, uint64_t end, const struct extents *const *used,
+               size_t lists)
 {
     size_t at[SPACE_LISTS_MAX] = {0}, i;
     int rc = 0;

@@ -24,8 +24,9 @@ bool extents_sort(struct extents *list);
 /* Free runs within [first, end), in ascending order; what lies at and behind `end` is free too. */
 struct space {
     struct extents runs;
-    size_t next;             /* next fit: where the last search ended */
-    uint64_t hopeless_count; /* no run has this many blocks: within a transaction runs only shrink */
+    size_t next; /* next fit: where the last search ended */
+    uint64_t
+        hopeless_count; /* no run has this many blocks: within a transaction runs only shrink */
     uint64_t end;
 };
 

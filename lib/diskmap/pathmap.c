@@ -8,7 +8,7 @@
 #include "base/siphash.h"
 
 #define PATHMAP_SLOTS_MIN 64
-#define PATHS_SLAB_BYTES (1u << 20)
+#define PATHS_SLAB_BYTES  (1u << 20)
 
 int pathmap_init(struct pathmap *map)
 {
@@ -45,7 +45,8 @@ int pathmap_reserve(struct pathmap *map, uint64_t count)
     struct pathmap old = *map;
     uint64_t slots = map->mask + 1;
 
-    // At most three quarters full: a miss looks at 8.5 slots on average then (Knuth 6.4, linear probing).
+    // At most three quarters full: a miss looks at 8.5 slots on average then (Knuth 6.4, linear
+    // probing).
     while (count > slots / 4 * 3)
         slots *= 2;
     if (slots == map->mask + 1)

@@ -2,8 +2,9 @@
 /*
  * pathmap.h - from a path to its number, in O(1), and a store for the paths themselves.
  *
- * The map holds a number and half of the hash for each path (8 bytes, at most three quarters full); the caller has the table of paths and
- * compares. The hash is keyed, because whoever fills a volume may choose the names.
+ * The map holds a number and half of the hash for each path (8 bytes, at most three quarters full);
+ * the caller has the table of paths and compares. The hash is keyed, because whoever fills a volume
+ * may choose the names.
  */
 #ifndef DISKMAP_PATHMAP_H
 #define DISKMAP_PATHMAP_H
@@ -11,7 +12,7 @@
 #include "base/base.h"
 
 #define PATHMAP_NONE UINT32_MAX
-#define PATHMAP_MAX (UINT32_MAX - 1) /* numbers are below this */
+#define PATHMAP_MAX  (UINT32_MAX - 1) /* numbers are below this */
 
 struct pathmap_slot {
     uint32_t tag;

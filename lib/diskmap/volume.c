@@ -10,8 +10,9 @@
 #include "catalogue.h"
 #include "pathmap.h"
 
-#define BUFFER_BYTES (2 * DIGEST_PIECE_BYTES) /* one piece and whatever small ones lie before it */
-#define GROW_BYTES (1u << 20)
+#define BUFFER_BYTES (2 * DIGEST_PIECE_BYTES) /* one piece and whatever small ones lie before it   \
+                                               */
+#define GROW_BYTES       (1u << 20)
 #define OBJECT_BYTES_MAX (1ull << 60) /* block arithmetic stays far from overflow */
 
 struct entry {
@@ -37,8 +38,9 @@ struct diskmap_volume {
     struct pathmap map;
     struct paths paths;
 
-    struct extents used[FORMAT_SUPERS]; /* blocks that the standing catalogue and the one before use */
-    bool used_both;                     /* used[1] is known */
+    struct extents
+        used[FORMAT_SUPERS]; /* blocks that the standing catalogue and the one before use */
+    bool used_both;          /* used[1] is known */
     struct space space;
     bool space_open; /* a transaction has begun */
 
@@ -666,7 +668,8 @@ int diskmap_volume_verify(struct diskmap_volume *v, const struct diskmap_entry *
                           int (*sink)(void *arg, const void *data, size_t bytes), void *arg)
 {
     size_t len = strlen(entry->path);
-    const struct entry *e = entry_find(v, entry->path, len, pathmap_hash(&v->map, entry->path, len));
+    const struct entry *e =
+        entry_find(v, entry->path, len, pathmap_hash(&v->map, entry->path, len));
     struct diskmap_medium *m = v->medium;
     struct object_sums sums = {0};
     int rc = e && !e->removed ? buffer_flush(v) : -ENOENT;
