@@ -10,8 +10,9 @@
 #include "catalogue.h"
 #include "pathmap.h"
 
-#define BUFFER_BYTES (2 * DIGEST_PIECE_BYTES) /* one piece and whatever small ones lie before it   \
-                                               */
+#define BUFFER_BYTES                                                                               \
+    (2 * DIGEST_PIECE_BYTES) /* one piece and whatever small ones lie before it                    \
+                              */
 #define GROW_BYTES       (1u << 20)
 #define OBJECT_BYTES_MAX (1ull << 60) /* block arithmetic stays far from overflow */
 
