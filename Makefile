@@ -30,7 +30,7 @@ compile: build/build.ninja
 	@ninja -C build
 
 build/build.ninja:
-	@meson setup build --buildtype=release -Ddebug=true -Dprefix=$(prefix)
+	@meson setup build -Doptimization=3 -Dprefix=$(prefix)
 
 demo:
 	@$(deps) demo
