@@ -51,7 +51,7 @@ install: build
 	@meson install -C build
 
 format:
-	@$(deps) check
+	@$(deps) style
 	@find lib apps test fuzz -name '*.[ch]' -exec clang-format-14 -i {} +
 
 clean:
