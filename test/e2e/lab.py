@@ -36,6 +36,7 @@ READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 30
 LOG_TAIL_LINES = 40
 SANITIZER_MARKS = ('AddressSanitizer', 'LeakSanitizer', 'runtime error:', 'ThreadSanitizer')
+METRIC = re.compile(r'^(\w+)(?:\{([^}]*)\})? ([-+.\deE]+)$', re.M)
 SCALE = float(os.environ.get('E2E_SCALE', '1'))
 STAND_IN = os.environ.get('E2E_SERVER', 'atlas') == 'nginx'
 
@@ -99,7 +100,8 @@ def run(main, tools=()):
         _enter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     sh('ip link set lo up')
-    sh('sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1', check=False)
+    for name in ('all', 'default'):
+        sh('sysctl -qw net.ipv6.conf.%s.disable_ipv6=1' % name, check=False)
     began = time.monotonic()
     with Lab() as lab:
         try:
@@ -179,7 +181,7 @@ class Server:
         self.gone(timeout_s, began)
 
     def gone(self, timeout_s=STOP_TIMEOUT_S, began=None):
-        """Asserts that the server, told to end before, ends with status 0 and nothing on its chest."""
+        """Asserts that the server, told to end before, ends with status 0 and no reports."""
         try:
             status = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -255,8 +257,13 @@ class Atlas(Server):
             return r.read().decode()
 
     def metrics(self):
-        found = re.findall(r'^(\w+(?:\{[^}]*\})?) ([-+.\deE]+)$', self.admin('/metrics'), re.M)
-        return {name: float(value) for name, value in found}
+        """{'name{labels}': value}, workers added up."""
+        totals = {}
+        for name, labels, value in METRIC.findall(self.admin('/metrics')):
+            labels = ','.join(l for l in labels.split(',') if l and not l.startswith('worker='))
+            key = name + ('{%s}' % labels if labels else '')
+            totals[key] = totals.get(key, 0.0) + float(value)
+        return totals
 
     def healthy(self):
         return self.admin('/healthz').strip() == 'ok' and bool(json.loads(self.admin('/status')))
@@ -284,7 +291,8 @@ class Nginx(Server):
 
     ends_with = signal.SIGQUIT
 
-    def __init__(self, lab, root, subnet='10.0.8.', dev='ngx0', name='nginx', header_s=60, idle_s=75):
+    def __init__(self, lab, root, subnet='10.0.8.', dev='ngx0', name='nginx', header_s=60,
+                 idle_s=75):
         self.addr, self.dev = subnet + '2', dev
         super().__init__(lab, name)
         self.holder = subprocess.Popen(['unshare', '-n', 'sleep', 'infinity'])
@@ -296,7 +304,9 @@ class Nginx(Server):
         self.inside = ['nsenter', '-t', str(self.holder.pid), '-n']
         sh(self.inside + ['sh', '-c', 'ip link set lo up; ip link set srv0 up; '
                           'ip addr add %s/24 dev srv0; sysctl -qw net.core.somaxconn=16384; '
-                          'sysctl -qw net.ipv4.tcp_retries2=5' % self.addr])
+                          'sysctl -qw net.ipv4.tcp_retries2=5; '
+                          'sysctl -qw net.ipv4.tcp_synack_retries=1 net.ipv4.tcp_orphan_retries=2'
+                          % self.addr])
         self._start(root, header_s, idle_s)
 
     def _start(self, root, header_s, idle_s):
@@ -321,9 +331,11 @@ class Nginx(Server):
 
     def metrics(self):
         """As far as the kernel knows them, by the names that Atlas gives them."""
-        table = sh(self.inside + ['ss', '-Hntoa', 'state', 'connected', 'exclude', 'time-wait']).stdout
-        return {'atlas_connections_open': float(len(table.splitlines())), 'atlas_chunks_in_use': 0.0,
-                'atlas_reads_inflight': 0.0, 'atlas_responses_active': 0.0}
+        table = sh(self.inside + ['ss', '-Hnt', 'state', 'connected', 'exclude', 'time-wait'])
+        known = {'atlas_connections_open': float(len(table.stdout.splitlines()))}
+        for held in ('chunks_in_use', 'reads_inflight', 'responses_active'):
+            known['atlas_' + held] = 0.0
+        return known
 
     def healthy(self):
         return port_answers(self.addr, PORT)

@@ -124,7 +124,7 @@ class Reader:
 
 
 def ask(server, case, etag):
-    """One case against one server: {'responses': [...], 'then': open|closed}, or what went wrong."""
+    """One case against one server: what was answered, and whether the connection stayed open."""
     try:
         with lab.connect(server) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -38,16 +38,19 @@ def paths():
             'png': '/pic.png', 'js': '/app.js', 'css': '/style.css', 'hidden': '/sub/.hidden',
             'tilde': '/sub/~t.txt', 'upper case': '/sub/UP.TXT', 'other case': '/A.TXT'}
     coded = {'space': '/video/seg%201.ts', 'letter': '/%61.txt', 'lower hex': '/sub/%c3%a4.txt',
-             'upper hex': '/sub/%C3%A4.txt', 'raw utf-8': '/sub/\xc3\xa4.txt', 'plus': '/sub/a+b.txt',
-             'coded plus': '/sub/a%2Bb.txt', 'percent': '/sub/100%25.txt', 'hash': '/sub/h%23.txt',
+             'upper hex': '/sub/%C3%A4.txt', 'raw utf-8': '/sub/\xc3\xa4.txt',
+             'plus': '/sub/a+b.txt', 'coded plus': '/sub/a%2Bb.txt', 'percent': '/sub/100%25.txt',
+             'hash': '/sub/h%23.txt',
              'question': '/sub/q%3F.txt', 'twice': '/%2561.txt', 'slash': '/sub%2Fdeep%2Fx.json',
              'dot': '/sub/%2e/deep/x.json', 'dots': '/sub/%2e%2e/a.txt', 'nul': '/a.txt%00',
-             'bad escape': '/a%zz.txt', 'cut escape': '/a.txt%4', 'overlong slash': '/sub%c0%afnoext',
+             'bad escape': '/a%zz.txt', 'cut escape': '/a.txt%4',
+             'overlong slash': '/sub%c0%afnoext',
              'coded climb': '/%2e%2e/%2e%2e/etc/passwd', 'backslash': '/sub\\noext'}
     dots = {'dot': '/./a.txt', 'dots': '/sub/../a.txt', 'dots deep': '/sub/deep/../../a.txt',
-            'double slash': '//a.txt', 'slashes inside': '/sub///deep//x.json', 'climb': '/../a.txt',
-            'climb far': '/sub/../../../etc/passwd', 'trailing dot': '/sub/.',
-            'trailing dots': '/sub/deep/..', 'three dots': '/.../a.txt', 'dots in a name': '/a..txt'}
+            'double slash': '//a.txt', 'slashes inside': '/sub///deep//x.json',
+            'climb': '/../a.txt', 'climb far': '/sub/../../../etc/passwd', 'trailing dot': '/sub/.',
+            'trailing dots': '/sub/deep/..', 'three dots': '/.../a.txt',
+            'dots in a name': '/a..txt'}
     return ([one('path: ' + k, 'GET', v) for k, v in good.items()]
             + [one('coded: ' + k, 'GET', v) for k, v in coded.items()]
             + [one('dots: ' + k, 'GET', v) for k, v in dots.items()])
@@ -60,7 +63,8 @@ def ranges():
              'start at end': '100-', 'start beyond': '1000-2000', 'huge': '0-18446744073709551615',
              'huge start': '18446744073709551615-', 'overflow': '0-99999999999999999999999',
              'overflowing start': '99999999999999999999999-', 'two': '0-9,20-29',
-             'two with space': '0-9, 20-29', 'three': '0-0,50-50,-1', 'two, one beyond': '0-9,200-300',
+             'two with space': '0-9, 20-29', 'three': '0-0,50-50,-1',
+             'two, one beyond': '0-9,200-300',
              'all beyond': '200-300,400-500', 'overlap': '0-19,10-29', 'touching': '0-9,10-19',
              'backward order': '50-59,0-9', 'same twice': '0-9,0-9', 'reversed': '9-0',
              'letters': 'a-b', 'negative': '-5-10', 'empty': '', 'only dash': '-', 'space': ' 0-9',
@@ -136,7 +140,8 @@ def methods():
         out.append(raw('body: %s chunked, then another' % method,
                        request(method, '/a.txt', [chunked]) + 'a\r\n' + body + '\r\n0\r\n\r\n'
                        + request('GET', '/one.txt'), (method, 'GET')))
-    bad = {'length not a number': ['Content-Length: ten'], 'length negative': ['Content-Length: -1'],
+    bad = {'length not a number': ['Content-Length: ten'],
+           'length negative': ['Content-Length: -1'],
            'length twice': ['Content-Length: 0', 'Content-Length: 0'],
            'lengths differ': ['Content-Length: 0', 'Content-Length: 1'],
            'length and chunked': ['Content-Length: 5', chunked],

@@ -71,8 +71,8 @@ def ab(server, what, options, path, count):
 
 
 def wrk(server, what, path, connections):
-    done = lab.sh(['wrk', '-t', '2', '-c', str(connections), '--timeout', '30s', '-d', '%ds' % LOAD_S,
-                   server.url + path], check=False, timeout=LOAD_S + 60)
+    done = lab.sh(['wrk', '-t', '2', '-c', str(connections), '--timeout', '30s',
+                   '-d', '%ds' % LOAD_S, server.url + path], check=False, timeout=LOAD_S + 60)
     errors = re.findall(r'(Socket errors:.*|Non-2xx.*)', done.stdout)
     count = re.search(r'(\d+) requests in', done.stdout)
     rate = re.search(r'Requests/sec:\s+([\d.]+)', done.stdout)
