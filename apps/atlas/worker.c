@@ -75,7 +75,7 @@ bool worker_turn(struct worker *w, uint64_t now_ns)
 
     nmio_flush(w->port, now_ns);
     nmio_reap(w->port);
-    return received > 0 || finished > 0;
+    return received == NMIO_BATCH || finished == NMIO_BATCH;
 }
 
 uint64_t worker_next_ns(const struct worker *w)
@@ -116,11 +116,6 @@ static uint32_t responses_max(const struct worker_config *config)
     return config->limits.conns * RESPONSES_FACTOR;
 }
 
-static uint32_t chunk_count(const struct worker_config *config)
-{
-    return config->chunk_count ? config->chunk_count : CHUNKS_DEFAULT;
-}
-
 size_t worker_arena_bytes(const struct worker_config *config)
 {
     uint64_t conns = config->limits.conns;
@@ -131,7 +126,7 @@ size_t worker_arena_bytes(const struct worker_config *config)
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
            MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +
-           chunk_count(config) * (chunk + sizeof(struct stream_read) + 64);
+           config->chunk_count * (chunk + sizeof(struct stream_read) + 64);
 }
 
 static int open_pools(struct worker *w)
@@ -139,10 +134,10 @@ static int open_pools(struct worker *w)
     const struct worker_config *c = &w->config;
     int rc;
 
-    rc = mem_chunks_init(&w->chunks, c->arena, c->read_bytes, chunk_count(c));
+    rc = mem_chunks_init(&w->chunks, c->arena, c->read_bytes, c->chunk_count);
     if (rc < 0)
         return rc;
-    w->reads = mem_arena_alloc(c->arena, chunk_count(c) * sizeof(*w->reads), CACHE_LINE);
+    w->reads = mem_arena_alloc(c->arena, c->chunk_count * sizeof(*w->reads), CACHE_LINE);
     if (!w->reads)
         return -ENOMEM;
     rc = mem_pool_init(&w->sessions, c->arena, sizeof(struct session), c->limits.conns);

@@ -62,7 +62,7 @@ struct worker_config {
     const struct ip_addr *gateway; /* or NULL */
     uint16_t listen_port;
     uint32_t read_bytes;      /* of one chunk: a multiple of a page */
-    uint32_t chunk_count;     /* 0: what is left of the arena, at most CHUNKS_DEFAULT */
+    uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;
     const char *cc;
@@ -71,7 +71,7 @@ struct worker_config {
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);
     void *on_arp_arg;
 };
-#define CHUNKS_DEFAULT 512
+#define CHUNKS_DEFAULT 256 /* with 60 KiB each, half of a 32 MiB last-level cache */
 struct worker_limits worker_limits_default(void);
 
 #define WORKER_STATS(X, t)                                                                         \
@@ -179,7 +179,7 @@ must_check int worker_open(struct worker **out, const struct worker_config *conf
 /* Resets nobody: what is left is forgotten. Waits for the disk. */
 void worker_close(struct worker *worker);
 
-/* One turn. True if something happened: another turn is worth while at once. */
+/* One turn. True if there was more to take than a turn takes: do not look for sleep first. */
 bool worker_turn(struct worker *worker, uint64_t now_ns);
 /* Until when nothing will happen by itself. <= the turn's now_ns: do not sleep. */
 uint64_t worker_next_ns(const struct worker *worker);
