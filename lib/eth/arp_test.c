@@ -153,6 +153,23 @@ static void test_stranger_is_answered_and_not_learnt(void **state)
     world_close(&w);
 }
 
+static void test_nobody_else_has_our_ethernet_address(void **state)
+{
+    uint8_t frame[ARP_FRAME_BYTES];
+    struct world w;
+
+    world_open(&w, 0);
+    arp_make(frame, eth_broadcast, ARP_OP_REQUEST, our_mac, peer, unknown_mac, us);
+    link_says(&w, frame, sizeof(frame));
+    assert_int_equal(eth_stats(w.eth)->drop_source, 1);
+    memcpy(frame + ETH_MAC_BYTES, evil_mac, ETH_MAC_BYTES); /* sent by one, speaking of another */
+    link_says(&w, frame, sizeof(frame));
+    assert_int_equal(eth_stats(w.eth)->drop_arp_malformed, 1);
+    expect_silence(&w);
+    assert_null(look_up(&w, peer));
+    world_close(&w);
+}
+
 static void test_talk_of_others_is_not_learnt(void **state)
 {
     struct world w;
@@ -362,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_conflict_is_defended_once_in_ten_seconds),
         cmocka_unit_test(test_probe_is_answered_and_not_learnt),
         cmocka_unit_test(test_stranger_is_answered_and_not_learnt),
+        cmocka_unit_test(test_nobody_else_has_our_ethernet_address),
         cmocka_unit_test(test_talk_of_others_is_not_learnt),
         cmocka_unit_test(test_relayed_packets_teach_and_are_not_answered),
         cmocka_unit_test(test_request_with_any_bit_flipped),

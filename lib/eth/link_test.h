@@ -24,6 +24,7 @@ static const uint8_t peer_mac[6] = {2, 0, 0, 0, 0, 0xaa};
 static const uint8_t evil_mac[6] = {2, 0, 0, 0, 0, 0xee};
 static const uint8_t unknown_mac[6];
 static const char us[] = "\300\0\2\1";    /* 192.0.2.1/24 */
+static const char us_too[] = "\12\0\0\1"; /* 10.0.0.1/8 */
 static const char peer[] = "\300\0\2\2";  /* 192.0.2.2 */
 static const char other[] = "\300\0\2\3"; /* 192.0.2.3 */
 static const char nobody[] = "\0\0\0\0";
@@ -53,11 +54,11 @@ static inline void world_open(struct world *w, uint32_t neigh_max)
         .caps = {.mtu = MTU, .tx_csum = true, .slices_max = NMIO_SLICES_MAX},
         .depth = NMIO_BATCH,
     };
-    struct ip_addr addr = ip_addr_v4(us);
-    uint8_t bits = 24;
-    struct eth_config config = {.addrs = &addr,
-                                .addr_count = 1,
-                                .prefix_bits = &bits,
+    struct ip_addr addrs[] = {ip_addr_v4(us), ip_addr_v4(us_too)};
+    uint8_t bits[] = {24, 8};
+    struct eth_config config = {.addrs = addrs,
+                                .addr_count = 2,
+                                .prefix_bits = bits,
                                 .neigh_max = neigh_max,
                                 .hash_key = {1, 2},
                                 .on_arp = shown,
@@ -167,7 +168,7 @@ static inline void expect_arp(struct world *w, const uint8_t *dst, uint16_t op, 
     const struct nmio_pkt *pkt = link_hears(w);
     uint8_t frame[ARP_FRAME_BYTES];
 
-    arp_make(frame, dst, op, our_mac, us, tha, tpa);
+    arp_make(frame, dst, op, our_mac, tpa[0] == us_too[0] ? us_too : us, tha, tpa);
     assert_non_null(pkt);
     assert_int_equal(pkt->len, sizeof(frame));
     assert_memory_equal(pkt->data, frame, sizeof(frame));

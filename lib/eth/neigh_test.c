@@ -15,11 +15,13 @@ static void test_announces_itself_twice(void **state)
     timer_arm(&w.eth->timers, &w.eth->announce, w.now_ns);
     wait_for(&w, NS_PER_MS);
     expect_question(&w, eth_broadcast, us);
+    expect_question(&w, eth_broadcast, us_too);
     wait_for(&w, 2 * S);
     expect_question(&w, eth_broadcast, us);
+    expect_question(&w, eth_broadcast, us_too);
     wait_for(&w, 60 * S);
     expect_silence(&w);
-    assert_int_equal(eth_stats(w.eth)->arp_announced, 2);
+    assert_int_equal(eth_stats(w.eth)->arp_announced, 4);
     assert_int_equal(eth_next_ns(w.eth), UINT64_MAX);
     world_close(&w);
 }
@@ -44,6 +46,39 @@ static void test_frames_wait_for_the_answer_in_order(void **state)
     expect_frame(&w, peer_mac, "four");
     assert_int_equal(eth_stats(w.eth)->arp_replies_in, 1);
     assert_int_equal(w.shown, 1);
+    world_close(&w);
+}
+
+static void test_asks_with_the_address_on_the_same_link(void **state)
+{
+    struct world w;
+
+    world_open(&w, 0);
+    assert_non_null(hold(&w, "\12\1\2\3"));
+    expect_question(&w, eth_broadcast, "\12\1\2\3");
+    world_close(&w);
+}
+
+static void test_waiting_keeps_the_checksum_request(void **state)
+{
+    const struct nmio_pkt *pkt;
+    struct nmio_frame *frame;
+    struct eth_neigh *neigh;
+    struct world w;
+
+    world_open(&w, 0);
+    neigh = hold(&w, peer);
+    expect_question(&w, eth_broadcast, peer);
+    frame = eth_frame(w.eth);
+    frame->header_len = 54;
+    frame->csum_start = 34;
+    frame->csum_offset = 16;
+    eth_send(w.eth, neigh, ETH_TYPE_IP4, frame, w.now_ns);
+    link_answers(&w, peer_mac, peer);
+    pkt = link_hears(&w);
+    assert_non_null(pkt);
+    assert_int_equal(pkt->len, 54);
+    assert_int_equal(pkt->flags, NMIO_PKT_CSUM_OK); /* as a port says of a partial checksum */
     world_close(&w);
 }
 
@@ -323,6 +358,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_announces_itself_twice),
         cmocka_unit_test(test_frames_wait_for_the_answer_in_order),
+        cmocka_unit_test(test_asks_with_the_address_on_the_same_link),
+        cmocka_unit_test(test_waiting_keeps_the_checksum_request),
         cmocka_unit_test(test_silence_is_asked_three_times),
         cmocka_unit_test(test_waiting_frames_are_bounded),
         cmocka_unit_test(test_waiting_frames_are_bounded_over_all),
