@@ -22,6 +22,7 @@
 #define OBJECT_BYTES_TEST_MAX 30000
 #define LIMIT_BYTES           (8u << 20)
 #define SECTOR_BYTES          512
+#define SUPER_PIECE_BYTES     64 /* a disk is not asked to write even one sector at once */
 #define OPS_MAX               4096
 
 /* --- what a volume should hold ---------------------------------------------------------------- */
@@ -166,10 +167,15 @@ static void image_apply(struct memory_medium *image, const struct op *op)
         assert_int_equal(memory_resize(&image->pub, op->bytes), 0);
 }
 
-/* Only its first sectors arrived. */
-static void image_tear(struct memory_medium *image, const struct op *op, uint64_t sectors)
+static uint64_t piece_bytes(const struct op *op)
 {
-    assert_int_equal(memory_pwrite(&image->pub, op->data, sectors * SECTOR_BYTES, op->off), 0);
+    return op->bytes <= DISKMAP_BLOCK_BYTES ? SUPER_PIECE_BYTES : SECTOR_BYTES;
+}
+
+/* Only its first pieces arrived. */
+static void image_tear(struct memory_medium *image, const struct op *op, uint64_t pieces)
+{
+    assert_int_equal(memory_pwrite(&image->pub, op->data, pieces * piece_bytes(op), op->off), 0);
 }
 
 /* Of the writes since the last sync, each arrived, or did not, or in some of its sectors. The
@@ -182,11 +188,12 @@ static void image_scatter(struct memory_medium *image, const struct op *ops, siz
 
         if (ops[i].kind == OP_RESIZE || (ops[i].kind == OP_WRITE && fate == 0))
             image_apply(image, &ops[i]);
-        for (uint64_t s = 0; ops[i].kind == OP_WRITE && fate == 1 && s < ops[i].bytes;
-             s += SECTOR_BYTES) {
+        for (uint64_t at = 0; ops[i].kind == OP_WRITE && fate == 1 && at < ops[i].bytes;
+             at += piece_bytes(&ops[i])) {
             if (rand_chance(rand, 0.5))
-                assert_int_equal(
-                    memory_pwrite(&image->pub, ops[i].data + s, SECTOR_BYTES, ops[i].off + s), 0);
+                assert_int_equal(memory_pwrite(&image->pub, ops[i].data + at, piece_bytes(&ops[i]),
+                                               ops[i].off + at),
+                                 0);
         }
     }
 }
@@ -280,10 +287,10 @@ static void crash_at(const struct recorder *r, const struct history *h, size_t d
         free(image.data);
     }
     if (done < r->count && r->ops[done].kind == OP_WRITE) {
-        uint64_t sectors = r->ops[done].bytes / SECTOR_BYTES;
-        uint64_t step = 1 + sectors / TORN_MAX;
+        uint64_t pieces = r->ops[done].bytes / piece_bytes(&r->ops[done]);
+        uint64_t step = 1 + pieces / TORN_MAX;
 
-        for (uint64_t s = 1; s < sectors; s += step) {
+        for (uint64_t s = 1; s < pieces; s += step) {
             image_copy(&image, all);
             image_tear(&image, &r->ops[done], s);
             image_state(&image, before, after);

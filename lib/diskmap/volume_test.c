@@ -158,6 +158,29 @@ static void space_is_used_again(void **state)
     free(m.data);
 }
 
+/* Until its superblock is overwritten, the generation before is something to go back to. */
+static void space_is_not_used_again_while_a_superblock_leads_there(void **state)
+{
+    enum { LARGE = 5 << 20 }; // more than the writer keeps in its buffer
+    struct memory_medium m;
+    struct diskmap_volume *v = create(&m);
+    struct diskmap_entry e;
+
+    assert_int_equal(pattern_add(v, "/old", 1, LARGE), 0);
+    assert_int_equal(diskmap_volume_commit(v), 0);
+    assert_true(find(v, "/old", &e));
+    assert_int_equal(diskmap_volume_remove(v, "/old"), 0);
+    assert_int_equal(diskmap_volume_commit(v), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pattern_add(v, "/new", 2, LARGE), 0);
+        for (uint64_t b = 0; b < LARGE; b++)
+            assert_int_equal(m.data[e.first_block * DISKMAP_BLOCK_BYTES + b], pattern_at(1, b));
+        v = reopen(v, &m); // once as the one that committed, once as one that finds it so
+    }
+    diskmap_volume_close(v);
+    free(m.data);
+}
+
 /* A server has generation 2 open: its bytes stay for as long as it has. */
 static void space_is_not_used_again_while_a_server_reads(void **state)
 {
@@ -324,6 +347,7 @@ int main(void)
         cmocka_unit_test(entries_come_sorted_whatever_the_order),
         cmocka_unit_test(names_are_replaced_and_removed),
         cmocka_unit_test(space_is_used_again),
+        cmocka_unit_test(space_is_not_used_again_while_a_superblock_leads_there),
         cmocka_unit_test(space_is_not_used_again_while_a_server_reads),
         cmocka_unit_test(a_full_medium_is_said_and_survived),
         cmocka_unit_test(improper_objects_are_refused),
