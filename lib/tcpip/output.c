@@ -582,7 +582,9 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 
         if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
             dry = true;
-            /* In order, and before those that became ready meanwhile. */
+            /* In order, and before those that became ready meanwhile. An answer from within fill
+             * may have made this one ready again: it is on one list only. */
+            list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
         }
     }
