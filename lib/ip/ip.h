@@ -4,8 +4,13 @@
  *
  * ip_input turns a packet into a struct ip_dgram that cannot be nonsense: lengths agree, the header
  * checksum holds, the destination is ours, the source is a possible one, it is not a fragment.
- * Echo requests are answered here, errors about our own packets are handed on. Fragments are refused and counted: a server
- * whose clients use TCP never needs them, and reassembly is a door for attackers (RFC 8900).
+ * Echo requests are answered here, errors about our own packets are handed on. Fragments are
+ * refused and counted: a server whose clients use TCP never needs them, and reassembly is a door
+ * for attackers (RFC 8900).
+ *
+ * Datagrams are sent with DF set, so that nobody fragments them, and with an identification of 0:
+ * such a datagram is atomic and its identification means nothing (RFC 6864 4.1). A counter
+ * would tell strangers how much we send.
  *
  * A flow is where datagrams of one connection go: two addresses, and the neighbour that is the
  * next hop, held. ip_frame gives a frame with the headers of the flow in front; the transport
@@ -20,9 +25,9 @@
 #include "eth/eth.h"
 
 #define IP4_HEADER_BYTES 20
-#define IP_PROTO_ICMP 1
-#define IP_PROTO_TCP 6
-#define IP_PROTO_UDP 17
+#define IP_PROTO_ICMP    1
+#define IP_PROTO_TCP     6
+#define IP_PROTO_UDP     17
 
 #define IP_STATS(X, t)                                                                             \
     X(t, rx_packets, "datagrams received")                                                         \
@@ -32,6 +37,8 @@
     X(t, icmp_errors_in, "ICMP errors about packets of ours")                                      \
     X(t, icmp_errors_out, "ICMP errors sent")                                                      \
     X(t, icmp_errors_limited, "ICMP errors and echo replies not sent because of the rate limit")   \
+    X(t, icmp_ignored, "ICMP messages of a type that is ignored")                                  \
+    X(t, drop_ip6, "IPv6 packets, which nobody takes")                                             \
     X(t, drop_short, "packets shorter than their headers say")                                     \
     X(t, drop_version, "packets with a wrong version or header length")                            \
     X(t, drop_checksum, "packets whose header checksum is wrong")                                  \
@@ -42,6 +49,8 @@
     X(t, drop_proto, "packets of a protocol that nobody takes")                                    \
     X(t, drop_icmp_checksum, "ICMP messages whose checksum is wrong")                              \
     X(t, drop_icmp_malformed, "ICMP messages that make no sense")                                  \
+    X(t, drop_icmp_stray, "ICMP errors about packets that we cannot have sent")                    \
+    X(t, drop_icmp_big, "echo requests that are too big to be answered")                           \
     X(t, drop_no_route, "datagrams for which there is no next hop")
 struct ip_stats {
     IP_STATS(STAT_FIELD, )
@@ -61,19 +70,21 @@ struct ip_config {
     const struct ip_prefix *prefixes;
     uint32_t prefix_count;
     const struct ip_addr *gateway; /* NULL: only what is on the link can be reached */
-    uint64_t secret[2];            /* random: makes identifications unpredictable (RFC 6864, 7739) */
+    uint64_t secret[2];            /* random: what others must not predict */
 };
+/* 0, -EINVAL, -EAFNOSUPPORT (an IPv6 address), or -ENOMEM. All configuration is copied. */
 must_check int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns);
 void ip_close(struct ip *ip);
 
 struct ip_dgram {
     struct ip_addr src, dst;
-    uint8_t *payload; /* the transport's header */
+    uint8_t *payload; /* the transport's header; the IP header lies right before it */
     uint32_t len;
+    uint16_t header_len; /* of the IP header */
     uint16_t gso_size;
     uint8_t proto;
     uint8_t ttl;
-    uint8_t tos; /* DSCP and ECN */
+    uint8_t tos;  /* DSCP and ECN */
     bool csum_ok; /* the port vouches for the transport checksum */
 };
 
@@ -84,7 +95,7 @@ struct ip_error {
     uint32_t len;
     uint8_t proto;
     uint8_t type, code; /* ICMPv4 */
-    uint16_t mtu;       /* of the next hop: type 3 code 4, else 0 */
+    uint16_t mtu; /* of the next hop: type 3 code 4, as claimed (0 from old routers); else 0 */
 };
 
 enum ip_verdict {
@@ -103,9 +114,11 @@ void ip_unreachable(struct ip *ip, const struct ip_dgram *dgram, uint8_t code, u
 struct ip_flow {
     struct ip_addr local, remote;
     struct eth_neigh *via;
+    uint8_t header[IP4_HEADER_BYTES]; /* private: what is the same in every datagram, */
+    uint32_t header_sum;              /* and its checksum so far */
 };
-/* Fills flow->via from local and remote. 0, -ENETUNREACH, -EADDRNOTAVAIL (local is not ours), or
- * -ENOBUFS (no place for the neighbour). */
+/* Fills the rest of the flow from local and remote. 0, -ENETUNREACH, -EADDRNOTAVAIL (local is not
+ * ours), or -ENOBUFS (no place for the neighbour). */
 must_check int ip_flow_open(struct ip *ip, struct ip_flow *flow, uint64_t now_ns);
 void ip_flow_close(struct ip *ip, struct ip_flow *flow);
 void ip_flow_confirm(struct ip_flow *flow, uint64_t now_ns); /* see eth_neigh_confirm */
@@ -113,7 +126,7 @@ void ip_flow_confirm(struct ip_flow *flow, uint64_t now_ns); /* see eth_neigh_co
 /* A blank frame with the Ethernet and IP headers of the flow; the transport header goes to
  * header + header_len. NULL when the port has no room (counted there). */
 struct nmio_frame *ip_frame(struct ip *ip, const struct ip_flow *flow, uint8_t proto, uint8_t tos);
-/* Length, identification and header checksum, then eth_send. */
+/* Length and header checksum, then eth_send. */
 void ip_send(struct ip *ip, const struct ip_flow *flow, struct nmio_frame *frame, uint64_t now_ns);
 
 /* Largest transport payload (header included) of one packet, and of one GSO frame (0: no GSO). */
@@ -130,8 +143,11 @@ const char *ip_addr_format(const struct ip_addr *addr, char *out);
 
 /* --- the Internet checksum (RFC 1071) --------------------------------------------------------- */
 
-/* Running sum over bytes; parts of odd length only at the end. */
+/* Running sum over bytes. A part of odd length may only be the last one; see ip_sum_at. */
 uint64_t ip_sum(uint64_t sum, const void *data, size_t len);
+/* The same for parts of any length: `at` is how many bytes of the summed range lie before this
+ * part. Only its parity counts: a part that begins in the middle of a 16-bit word. */
+uint64_t ip_sum_at(uint64_t sum, size_t at, const void *data, size_t len);
 /* The pseudo-header's part: RFC 9293 3.1. */
 uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
                        uint32_t len);

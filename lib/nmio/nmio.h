@@ -76,7 +76,7 @@ struct nmio_caps {
     X(t, tx_bytes, "bytes sent, Ethernet headers included")                                        \
     X(t, drop_rx_malformed, "received frames that the port could not make sense of")               \
     X(t, drop_tx_error, "frames that the port refused to send")                                    \
-    X(t, drop_tx_full, "frames wanted when the port had no room")
+    X(t, drop_tx_full, "frames that found the port full")
 
 struct nmio_stats {
     NMIO_STATS(STAT_FIELD, )
@@ -117,14 +117,19 @@ const struct nmio_caps *nmio_caps(const struct nmio_port *port);
 const struct nmio_stats *nmio_stats(const struct nmio_port *port);
 /* A descriptor that polls readable when rx would find something; -1: there is none (pipe). */
 int nmio_fd(const struct nmio_port *port);
-/* When the port itself has something to deliver (a delayed packet); UINT64_MAX: nothing. */
+/* When the port itself has something to do: a packet to deliver (0: there is one in a pipe), a
+ * delayed frame to send (in flush), a capture to write out. UINT64_MAX: nothing. */
 uint64_t nmio_next_ns(const struct nmio_port *port);
 
 /* --- ports that are made by hand ------------------------------------------------------------ */
 
 struct nmio_pipe_config {
-    struct nmio_caps caps; /* what each end claims; gso frames then cross the pipe whole */
-    uint32_t depth;        /* frames under way in each direction; more are dropped and counted */
+    /* What each end claims; GSO frames then cross the pipe whole. The second end's MAC address
+     * differs from the first one's in the last bit. */
+    struct nmio_caps caps;
+    /* Frames under way in each direction; more are dropped and counted. The arena gives
+     * depth + NMIO_BATCH buffers for the largest frame to each end; untouched ones cost nothing. */
+    uint32_t depth;
 };
 /* Two ends in memory: what one sends the other receives, in order, at once. */
 must_check int nmio_pipe_open(struct nmio_port *ends[2], struct mem_arena *arena,
@@ -150,6 +155,7 @@ struct nmio_fault_config {
 struct nmio_fault_stats {
     NMIO_FAULT_STATS(STAT_FIELD, )
 };
+extern const struct stat_desc nmio_fault_stat_descs[]; /* ends with a NULL name */
 /* Takes `under` over; closing the fault port closes it. It offers neither GSO nor checksum offload,
  * since a damaged packet must be seen to be damaged and each packet must be lost for itself. */
 must_check int nmio_fault_open(struct nmio_port **out, struct nmio_port *under,
