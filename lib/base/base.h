@@ -20,7 +20,7 @@
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #define array_len(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define CACHE_LINE 64
 #define PAGE_BYTES 4096
