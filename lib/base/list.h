@@ -64,6 +64,24 @@ static inline struct list *list_pop_head(struct list *head)
     return node;
 }
 
+/* All of `from`, in order, in front of what `to` holds. `from` is empty afterwards. */
+static inline void list_splice_head(struct list *to, struct list *from)
+{
+    if (list_empty(from))
+        return;
+    from->prev->next = to->next;
+    to->next->prev = from->prev;
+    to->next = from->next;
+    from->next->prev = to;
+    list_init(from);
+}
+
+/* The same behind what `to` holds. */
+static inline void list_splice_tail(struct list *to, struct list *from)
+{
+    list_splice_head(to->prev, from);
+}
+
 #define list_entry(node, type, member) container_of(node, type, member)
 #define list_first(head, type, member)                                                             \
     (list_empty(head) ? NULL : list_entry((head)->next, type, member))

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "priv.h"
@@ -112,12 +113,13 @@ static void uring_read(struct device *dev, struct diskmap_read *read, uint64_t n
 }
 
 /* The ring belongs to the thread that enables it: the one that reads, which may not be the one that
- * opened it. */
+ * opened it. Asked of the kernel directly, since liburing 2.3 forgot to export the call. It fails
+ * only for a ring that was enabled from the start. */
 static void uring_run(struct uring *u)
 {
     if (!u->running)
-        (void)io_uring_enable_rings(
-            &u->ring); // fails only for a ring that was enabled from the start
+        (void)syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+                      0);
     u->running = true;
 }
 

@@ -92,6 +92,8 @@ must_check int mem_chunks_init(struct mem_chunks *chunks, struct mem_arena *aren
                                uint32_t data_bytes, uint32_t capacity);
 /* One reference, or NULL when none is left (counted). */
 struct mem_chunk *mem_chunk_get(struct mem_chunks *chunks);
+/* The memory in which all of them lie, to be registered with a device. */
+void mem_chunks_region(const struct mem_chunks *chunks, void **base, size_t *bytes);
 void mem_chunk_give(struct mem_chunk *chunk); /* private: the last reference is gone */
 
 static inline void mem_chunk_hold(struct mem_chunk *chunk)

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * priv.h - what the files of this folder know of each other.
+ *
+ * ip.c has what does not depend on the version, ip4.c headers in and out, icmp.c the messages.
+ */
+#ifndef IP_PRIV_H
+#define IP_PRIV_H
+
+#include "base/bytes.h"
+#include "base/rand.h"
+#include "ip/ip.h"
+#include "ip/wire.h"
+
+#define IP_TTL 64 /* RFC 1700's recommendation */
+
+/* ICMP is for people who diagnose; a thousand a second is more than they read, and little work. */
+#define ICMP_ECHO_PER_S   1000
+#define ICMP_ERRORS_PER_S 1000
+#define ICMP_BURST        50
+/* An error costs 1 to this many tokens, at random: with a fixed price, strangers could count the
+ * bucket and so learn which ports answer somebody else (CVE-2020-25705). */
+#define ICMP_ERROR_PRICE_MAX 3
+
+/* Echo replies whose payload the port still reads. With ICMP_BURST at once and reaping every turn
+ * they never run out before the tokens do. */
+#define ICMP_ECHO_CHUNKS 64
+
+struct ip4_prefix {
+    uint32_t addr; /* host byte order, as all the numbers here */
+    uint32_t mask;
+    uint32_t broadcast; /* 0: the prefix has none (RFC 3021) */
+};
+
+struct icmp_bucket {
+    uint64_t last_ns;
+    uint64_t credit_ns; /* a token is worth the time that it takes to earn it */
+    uint64_t token_ns;
+};
+
+struct ip {
+    struct eth *eth;
+    const struct nmio_caps *caps;
+    struct ip_stats stats;
+    struct ip4_prefix *prefixes;
+    uint32_t prefix_count;
+    bool has_gateway;
+    struct ip_addr gateway;
+
+    struct icmp_bucket echo, errors;
+    struct rand price;
+    struct mem_chunks echo_chunks;
+};
+
+static inline uint32_t ip4_of(const struct ip_addr *addr)
+{
+    return get_be32(addr->b + 12);
+}
+
+bool ip4_is_ours(const struct ip *ip, uint32_t addr);
+/* An address that a single host on the Internet can have (RFC 1122 3.2.1.3), other than we. */
+bool ip4_is_peer(const struct ip *ip, uint32_t addr);
+enum ip_verdict ip4_input(struct ip *ip, const struct nmio_pkt *pkt, struct ip_dgram *dgram,
+                          struct ip_error *error, uint64_t now_ns);
+void ip4_flow_header(struct ip_flow *flow);
+
+must_check int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns);
+enum ip_verdict icmp_input(struct ip *ip, const struct ip_dgram *dgram, struct ip_error *error,
+                           uint64_t now_ns);
+
+#endif

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * conn.c - the life of a connection block: found, made, moved from state to state, ended.
+ */
+#include "priv.h"
+
+#include "base/siphash.h"
+
+#include <errno.h>
+
+const char *tcp_state_name(enum tcp_state state)
+{
+    static const char *const names[TCP_STATES] = {
+        [TCP_CLOSED] = "closed",           [TCP_LISTEN] = "listen",
+        [TCP_SYN_SENT] = "syn-sent",       [TCP_SYN_RECEIVED] = "syn-received",
+        [TCP_ESTABLISHED] = "established", [TCP_FIN_WAIT_1] = "fin-wait-1",
+        [TCP_FIN_WAIT_2] = "fin-wait-2",   [TCP_CLOSE_WAIT] = "close-wait",
+        [TCP_CLOSING] = "closing",         [TCP_LAST_ACK] = "last-ack",
+        [TCP_TIME_WAIT] = "time-wait",
+    };
+
+    return names[state];
+}
+
+/* RFC 9293 figure 5: where each state may lead. Every state may also lead to CLOSED (reset, abort,
+ * timeout). */
+static const uint16_t state_may_become[TCP_STATES] = {
+    [TCP_CLOSED] = 1 << TCP_SYN_SENT | 1 << TCP_SYN_RECEIVED,
+    [TCP_SYN_SENT] = 1 << TCP_ESTABLISHED | 1 << TCP_SYN_RECEIVED,
+    [TCP_SYN_RECEIVED] = 1 << TCP_ESTABLISHED,
+    [TCP_ESTABLISHED] = 1 << TCP_FIN_WAIT_1 | 1 << TCP_CLOSE_WAIT,
+    [TCP_FIN_WAIT_1] = 1 << TCP_FIN_WAIT_2 | 1 << TCP_CLOSING | 1 << TCP_TIME_WAIT,
+    [TCP_FIN_WAIT_2] = 1 << TCP_TIME_WAIT,
+    [TCP_CLOSE_WAIT] = 1 << TCP_LAST_ACK,
+    [TCP_CLOSING] = 1 << TCP_TIME_WAIT,
+    [TCP_LAST_ACK] = 0,
+    [TCP_TIME_WAIT] = 0,
+};
+
+void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state)
+{
+    uint64_t *counts = conn->tcp->state_counts;
+
+    assert(state == TCP_CLOSED || (state_may_become[conn->state] & (1 << state)));
+    if (conn->state != TCP_CLOSED)
+        stat_add(&counts[conn->state], (uint64_t)-1);
+    if (state != TCP_CLOSED)
+        stat_inc(&counts[state]);
+    conn->state = (uint8_t)state;
+}
+
+struct conn_key {
+    struct ip_addr local, remote;
+    uint16_t local_port, remote_port;
+};
+static_assert(sizeof(struct conn_key) == 36, "hashed whole: no padding");
+
+static struct conn_key conn_key(const struct ip_addr *local, uint16_t local_port,
+                                const struct ip_addr *remote, uint16_t remote_port)
+{
+    return (struct conn_key){*local, *remote, local_port, remote_port};
+}
+
+static uint32_t *bucket(struct tcp *tcp, const struct conn_key *key)
+{
+    uint64_t hash = siphash13(tcp->config.secret, key, sizeof(*key));
+
+    return &tcp->buckets[hash & tcp->bucket_mask];
+}
+
+struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
+                               const struct ip_addr *remote, uint16_t remote_port)
+{
+    struct conn_key key = conn_key(local, local_port, remote, remote_port);
+
+    for (uint32_t i = *bucket(tcp, &key); i != 0;) {
+        struct tcp_conn *conn = mem_pool_at(&tcp->conns, i - 1);
+
+        if (conn->remote_port == remote_port && conn->local_port == local_port &&
+            ip_addr_equal(&conn->flow.remote, remote) && ip_addr_equal(&conn->flow.local, local))
+            return conn;
+        i = conn->hash_next;
+    }
+    return NULL;
+}
+
+static void table_insert(struct tcp *tcp, struct tcp_conn *conn, const struct conn_key *key)
+{
+    uint32_t *head = bucket(tcp, key);
+
+    conn->hash_next = *head;
+    *head = mem_pool_index(&tcp->conns, conn) + 1;
+}
+
+static void table_remove(struct tcp *tcp, struct tcp_conn *conn)
+{
+    struct conn_key key =
+        conn_key(&conn->flow.local, conn->local_port, &conn->flow.remote, conn->remote_port);
+    uint32_t self = mem_pool_index(&tcp->conns, conn) + 1;
+    uint32_t *link = bucket(tcp, &key);
+
+    while (*link != self)
+        link = &((struct tcp_conn *)mem_pool_at(&tcp->conns, *link - 1))->hash_next;
+    *link = conn->hash_next;
+}
+
+/* RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 us. F also places the timestamp clock of
+ * the connection, so that it tells nobody how long the machine has been up (RFC 7323 7.1). */
+static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn_key *key,
+                       uint64_t now_ns)
+{
+    uint64_t f = siphash24(tcp->config.secret + 2, key, sizeof(*key));
+
+    conn->iss = (uint32_t)f + (uint32_t)(now_ns / 4000);
+    conn->ts_offset = (uint32_t)(f >> 32);
+}
+
+/* When every block is in use, the oldest connection that only waits for old segments makes room. */
+static struct tcp_conn *conn_alloc(struct tcp *tcp)
+{
+    struct tcp_conn *oldest;
+
+    if (tcp->conns.in_use == tcp->conns.capacity && !list_empty(&tcp->time_wait)) {
+        oldest = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
+        tcp_conn_end(oldest, TCP_END_DONE, tcp->now_ns);
+        stat_inc(&tcp->stats.time_wait_recycled);
+        list_remove(&oldest->ready);
+        mem_pool_put(&tcp->conns, oldest);
+    }
+    return mem_pool_get(&tcp->conns);
+}
+
+/* What both opens have in common. The state stays CLOSED; the caller sets it. */
+int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
+                 uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
+                 uint64_t now_ns)
+{
+    struct conn_key key = conn_key(local, local_port, remote, remote_port);
+    struct tcp_conn *conn = conn_alloc(tcp);
+    int rc;
+
+    if (!conn)
+        return -ENOBUFS;
+    memset(conn, 0, sizeof(*conn));
+    conn->tcp = tcp;
+    conn->flow.local = *local;
+    conn->flow.remote = *remote;
+    conn->local_port = local_port;
+    conn->remote_port = remote_port;
+    list_init(&conn->ready);
+    timer_init(&conn->timer);
+    rc = ip_flow_open(tcp->ip, &conn->flow, now_ns);
+    if (rc < 0) {
+        mem_pool_put(&tcp->conns, conn);
+        return rc;
+    }
+    choose_isn(tcp, conn, &key, now_ns);
+    conn->snd_una = conn->snd_nxt = conn->snd_asked = tcp_iss64(conn);
+    conn->snd_end = conn->snd_una + 1;
+    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
+    conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
+    conn->rto_us = TCP_RTO_INITIAL_US;
+    conn->mss = TCP_MSS_DEFAULT;
+    conn->heard_ns = conn->progress_ns = now_ns;
+    table_insert(tcp, conn, &key);
+    *out = conn;
+    return 0;
+}
+
+/* The smallest shift with which the whole window can be told (RFC 7323 2.2). */
+uint8_t tcp_our_window_shift(const struct tcp_conn *conn)
+{
+    uint8_t shift = 0;
+
+    while ((conn->tcp->config.rcv_wnd_bytes >> shift) > 0xffff && shift < TCP_WSCALE_MAX)
+        shift++;
+    return shift;
+}
+
+/* The largest segment that we can take, options not deducted (RFC 9293 3.7.1). */
+uint32_t tcp_our_mss(const struct tcp_conn *conn)
+{
+    const struct tcp *tcp = conn->tcp;
+    uint32_t mss = ip_payload_max(tcp->ip, &conn->flow) - (uint32_t)sizeof(struct tcp_header);
+
+    return tcp->config.mss_max ? min_u32(mss, tcp->config.mss_max) : mss;
+}
+
+/* Takes in the options of the peer's SYN. */
+void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns)
+{
+    uint32_t mss = syn->mss ? syn->mss : TCP_MSS_DEFAULT;
+
+    mss = max_u32(min_u32(mss, tcp_our_mss(conn)), TCP_MSS_MIN);
+    if (syn->has_ts) {
+        conn->flags |= CONN_TS;
+        conn->ts_recent = syn->tsval;
+        mss -= TCP_OPT_TIMESTAMPS_SPACE;
+    }
+    conn->mss = (uint16_t)mss;
+    /* The scale counts only if both sides offer it; an active open has offered it already. */
+    if (syn->has_wscale) {
+        conn->flags |= CONN_WSCALE;
+        conn->snd_wscale = syn->wscale;
+        conn->rcv_wscale = tcp_our_window_shift(conn);
+    }
+    conn->tcp->cc->init(conn);
+}
+
+void tcp_conn_ready(struct tcp_conn *conn)
+{
+    conn->tcp->pull_owed = true;
+    if (!list_linked(&conn->ready))
+        list_push_tail(&conn->tcp->ready, &conn->ready);
+}
+
+/* The application is told once; afterwards the stack alone knows the connection. */
+static void detach(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
+{
+    const struct tcp_ops *ops = conn->ops;
+
+    conn->ops = NULL;
+    if (ops)
+        ops->closed(conn->user, conn, why, now_ns);
+}
+
+/*
+ * The block leaves the table at once, so that the next segment does not find it, but its memory
+ * stays as it is until the end of the turn: callers up the stack still hold the pointer and look at
+ * its state.
+ */
+void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+
+    if (conn->state == TCP_TIME_WAIT)
+        list_remove(&conn->timer.node);
+    else
+        timer_disarm(&tcp->wheel, &conn->timer);
+    list_remove(&conn->ready);
+    list_push_tail(&tcp->dead, &conn->ready);
+    table_remove(tcp, conn);
+    ip_flow_close(tcp->ip, &conn->flow);
+    tcp_conn_set_state(conn, TCP_CLOSED);
+    detach(conn, why, now_ns);
+}
+
+void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+
+    tcp_conn_set_state(conn, TCP_TIME_WAIT);
+    timer_disarm(&tcp->wheel, &conn->timer);
+    conn->rto_at_ns = conn->ack_at_ns = 0;
+    conn->idle_at_ns = now_ns + tcp->config.time_wait_ns;
+    list_push_tail(&tcp->time_wait, &conn->timer.node);
+    detach(conn, TCP_END_DONE, now_ns);
+}
+
+struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
+{
+    uint32_t at = 0, next = 0;
+
+    if (prev) {
+        struct conn_key key =
+            conn_key(&prev->flow.local, prev->local_port, &prev->flow.remote, prev->remote_port);
+
+        next = prev->hash_next;
+        at = (uint32_t)(bucket(tcp, &key) - tcp->buckets) + 1;
+    }
+    while (!next && at <= tcp->bucket_mask)
+        next = tcp->buckets[at++];
+    return next ? mem_pool_at(&tcp->conns, next - 1) : NULL;
+}
+
+void tcp_bury(struct tcp *tcp)
+{
+    struct list *node;
+
+    while ((node = list_pop_head(&tcp->dead)))
+        mem_pool_put(&tcp->conns, list_entry(node, struct tcp_conn, ready));
+}

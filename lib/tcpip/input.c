@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * input.c - a segment arrives. Nothing is sent here: what is owed is noted, tcp_pull pays.
+ *
+ * The checks stand in the order of RFC 9293 3.10.7, one function each. Segments of a connection
+ * that flows take the short way (input_fast) past all but the checks that such a segment can fail.
+ */
+#include "priv.h"
+
+enum verdict {
+    CONTINUE, /* to the next check */
+    DROP,     /* done with this segment */
+};
+
+static void owe_ack(struct tcp_conn *conn)
+{
+    conn->flags |= CONN_ACK_NOW;
+    tcp_conn_ready(conn);
+}
+
+/* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
+ * which. */
+static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+
+    if (now_ns - tcp->challenge_window_ns >= NS_PER_S) {
+        tcp->challenge_window_ns = now_ns;
+        tcp->challenge_count = 0;
+    }
+    if (tcp->challenge_count++ >= TCP_CHALLENGE_PER_S)
+        return;
+    stat_inc(&tcp->stats.challenge_acks);
+    owe_ack(conn);
+}
+
+/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -----------------------------------------
+ */
+
+static const struct tcp_listener *listener_find(const struct tcp *tcp, const struct ip_addr *local,
+                                                uint16_t port)
+{
+    for (uint32_t i = 0; i < tcp->listener_count; i++) {
+        const struct tcp_listener *l = &tcp->listeners[i];
+
+        if (l->port == port && (l->any || ip_addr_equal(&l->addr, local)))
+            return l;
+    }
+    return NULL;
+}
+
+static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
+                       const struct ip_dgram *dgram, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    struct tcp_conn *conn;
+
+    if (tcp->state_counts[TCP_SYN_RECEIVED] >= tcp->config.half_open_max) {
+        stat_inc(&tcp->stats.drop_backlog);
+        return;
+    }
+    if (tcp_conn_new(tcp, &conn, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port, now_ns) <
+        0) {
+        stat_inc(&tcp->stats.drop_conns_full);
+        return;
+    }
+    /* Until the handshake is done, `user` is the listener's application. */
+    conn->ops = NULL;
+    conn->user = (void *)listener;
+    conn->flags |= CONN_PASSIVE | CONN_SYN_OWED;
+    conn->irs = seg->seq;
+    conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = (1ull << 32) + seg->seq + 1;
+    conn->snd_wnd = conn->max_snd_wnd = seg->window;
+    conn->snd_wl1 = conn->rcv_nxt - 1;
+    tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
+    tcp_conn_options(conn, seg, now_ns);
+    tcp_conn_ready(conn);
+}
+
+static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg,
+                          uint64_t now_ns)
+{
+    const struct tcp_listener *listener = listener_find(tcp, &dgram->dst, seg->dst_port);
+
+    if (seg->flags & TCP_RST) {
+        if (!listener)
+            stat_inc(&tcp->stats.drop_no_conn);
+        return;
+    }
+    if (!listener) {
+        stat_inc(&tcp->stats.drop_no_conn);
+        tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
+    } else if (seg->flags & TCP_ACK) { /* 3.10.7.2: no ACK is acceptable */
+        stat_inc(&tcp->stats.drop_bad_flags);
+        tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
+    } else if ((seg->flags & (TCP_SYN | TCP_FIN)) != TCP_SYN) {
+        stat_inc(&tcp->stats.drop_bad_flags);
+    } else {
+        listen_syn(tcp, listener, dgram, seg, now_ns);
+    }
+}
+
+/* --- 3.10.7.3: SYN-SENT ------------------------------------------------------------------------
+ */
+
+static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    tcp_conn_set_state(conn, TCP_ESTABLISHED);
+    conn->snd_wnd = seg->window << (seg->flags & TCP_SYN ? 0 : conn->snd_wscale);
+    conn->max_snd_wnd = max_u32(conn->max_snd_wnd, conn->snd_wnd);
+    conn->snd_wl1 = seg->seq64;
+    conn->snd_wl2 = seg->ack64;
+    if (conn->tcp->config.keepalive_ns)
+        conn->idle_at_ns = now_ns + conn->tcp->config.keepalive_ns;
+    tcp_timer_arm(conn);
+    if (conn->flags & CONN_PASSIVE) {
+        const struct tcp_listener *listener = conn->user;
+
+        stat_inc(&conn->tcp->stats.passive_opens);
+        conn->user = listener->ops->accept(listener->app, conn, now_ns);
+        if (conn->state == TCP_CLOSED)
+            return;
+        if (!conn->user) {
+            tcp_send_reset(conn, now_ns);
+            tcp_conn_end(conn, TCP_END_ABORTED, now_ns);
+            return;
+        }
+        conn->ops = listener->ops;
+    } else {
+        conn->ops->connected(conn->user, conn, now_ns);
+    }
+    tcp_conn_ready(conn);
+}
+
+/* Our SYN is acknowledged: the first round-trip sample (RFC 6298 5.7 when it was sent again). */
+static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    conn->snd_una = conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = tcp_iss64(conn) + 1;
+    conn->rto_at_ns = 0;
+    if (conn->backoff == 0)
+        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
+    else
+        conn->rto_us = TCP_RTO_AFTER_SYN_US;
+    conn->backoff = 0;
+    conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
+    conn->progress_ns = now_ns;
+}
+
+static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const struct ip_dgram *dgram,
+                           uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+    bool acked = false;
+
+    if (seg->flags & TCP_ACK) {
+        acked = seg->ack64 == tcp_iss64(conn) + 1 && conn->snd_nxt > tcp_iss64(conn);
+        if (!acked) {
+            stat_inc(&tcp->stats.drop_ack);
+            if (!(seg->flags & TCP_RST))
+                tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
+            return;
+        }
+    }
+    if (seg->flags & TCP_RST) {
+        if (acked) {
+            stat_inc(&tcp->stats.resets_in);
+            tcp_conn_end(conn, TCP_END_REFUSED, now_ns);
+        }
+        return;
+    }
+    if (!(seg->flags & TCP_SYN)) {
+        stat_inc(&tcp->stats.drop_bad_flags);
+        return;
+    }
+    conn->irs = seg->seq;
+    conn->rcv_nxt = conn->rcv_adv = (1ull << 32) + seg->seq + 1;
+    conn->last_ack_sent = conn->rcv_nxt;
+    seg->seq64 = conn->rcv_nxt - 1;
+    tcp_conn_options(conn, seg, now_ns);
+    if (acked) {
+        syn_acked(conn, seg, now_ns);
+        established(conn, seg, now_ns);
+        owe_ack(conn);
+    } else { /* simultaneous open, figure 8 */
+        conn->snd_wnd = conn->max_snd_wnd = seg->window;
+        tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
+        conn->flags |= CONN_SYN_OWED;
+        tcp_conn_ready(conn);
+    }
+    /* Data or FIN with the SYN is not acknowledged; the peer sends it again (RFC 7413 is not
+     * wanted). */
+}
+
+/* --- 3.10.7.4: the other states -----------------------------------------------------------------
+ */
+
+/* RFC 7323 5.3 R1. */
+static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    /* RFC 7323 3.2 would have segments without the option dropped once it is negotiated. They are
+     * taken, as by Linux: middleboxes that strip options from keepalives exist. */
+    if (!(conn->flags & CONN_TS) || !seg->has_ts || (seg->flags & TCP_RST))
+        return CONTINUE;
+    if ((int32_t)(seg->tsval - conn->ts_recent) >= 0)
+        return CONTINUE;
+    if (now_ns - conn->heard_ns > TCP_TS_IDLE_NS)
+        return CONTINUE;
+    stat_inc(&conn->tcp->stats.drop_paws);
+    owe_ack(conn);
+    return DROP;
+}
+
+/* RFC 7323 4.3: the timestamp to echo is that of the segment that makes the ACK due. */
+static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first)
+{
+    if ((conn->flags & CONN_TS) && seg->has_ts && first <= conn->last_ack_sent &&
+        (int32_t)(seg->tsval - conn->ts_recent) >= 0)
+        conn->ts_recent = seg->tsval;
+}
+
+/* First: is any of it in the window? The four cases of the table in 3.10.7.4. */
+static bool acceptable(const struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+    uint64_t wnd = conn->rcv_adv - conn->rcv_nxt;
+    uint64_t first = seg->seq64, len = tcp_seg_len(seg);
+
+    if (len == 0 && wnd == 0)
+        return first == conn->rcv_nxt;
+    if (len == 0)
+        return first >= conn->rcv_nxt && first < conn->rcv_adv;
+    if (wnd == 0)
+        return false;
+    return (first >= conn->rcv_nxt && first < conn->rcv_adv) ||
+           (first + len > conn->rcv_nxt && first + len <= conn->rcv_adv) ||
+           (first < conn->rcv_nxt && first + len > conn->rcv_adv);
+}
+
+/* Cuts what lies outside the window, so that what is left begins at rcv_nxt or behind it. */
+static void trim(struct tcp_conn *conn, struct tcp_seg *seg)
+{
+    uint64_t end;
+
+    if (seg->seq64 < conn->rcv_nxt) {
+        uint64_t old = conn->rcv_nxt - seg->seq64;
+
+        if (seg->flags & TCP_SYN) {
+            seg->flags &= (uint8_t)~TCP_SYN;
+            old--;
+        }
+        old = min_u64(old, seg->len);
+        seg->data += old;
+        seg->len -= (uint32_t)old;
+        seg->seq64 = conn->rcv_nxt;
+    }
+    end = seg->seq64 + tcp_seg_len(seg);
+    if (end > conn->rcv_adv) {
+        if (seg->flags & TCP_FIN) {
+            seg->flags &= (uint8_t)~TCP_FIN;
+            end--;
+        }
+        seg->len -= (uint32_t)min_u64(end - conn->rcv_adv, seg->len);
+    }
+}
+
+/* The peer's FIN came again: our ACK of it was lost (RFC 9293 3.10.7.4, eighth). */
+static void time_wait_restart(struct tcp_conn *conn, uint64_t now_ns)
+{
+    conn->idle_at_ns = now_ns + conn->tcp->config.time_wait_ns;
+    list_remove(&conn->timer.node);
+    list_push_tail(&conn->tcp->time_wait, &conn->timer.node);
+}
+
+static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (acceptable(conn, seg)) {
+        trim(conn, seg);
+        return CONTINUE;
+    }
+    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does
+     * not. */
+    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt &&
+        !(seg->flags & (TCP_SYN | TCP_FIN))) {
+        seg->len = 0;
+        owe_ack(conn);
+        return CONTINUE;
+    }
+    /* It came again because our ACK was lost. RFC 7323 4.3 would have the next ACK echo the first
+     * copy's timestamp, and the sender would take its own timeout for a round trip, and the next
+     * timeout would be longer for it. */
+    if (seg->seq64 + tcp_seg_len(seg) >= conn->last_ack_sent)
+        remember_ts(conn, seg, seg->seq64);
+    stat_inc(&conn->tcp->stats.drop_out_of_window);
+    if (seg->flags & TCP_RST)
+        return DROP;
+    if (conn->state == TCP_SYN_RECEIVED && (seg->flags & TCP_SYN) &&
+        seg->seq64 == conn->rcv_nxt - 1) {
+        conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
+        tcp_conn_ready(conn);
+        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 8). */
+        if (!(seg->flags & TCP_ACK))
+            return DROP;
+        seg->flags &= (uint8_t)~TCP_SYN;
+        seg->seq64++;
+        return CONTINUE;
+    }
+    if (conn->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN))
+        time_wait_restart(conn, now_ns);
+    owe_ack(conn);
+    return DROP;
+}
+
+/* Second. RFC 9293 3.10.7.4 with RFC 5961 3.2: only the exact sequence number resets. */
+static enum verdict check_rst(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (!(seg->flags & TCP_RST))
+        return CONTINUE;
+    if (seg->seq64 != conn->rcv_nxt) {
+        owe_challenge_ack(conn, now_ns);
+        return DROP;
+    }
+    stat_inc(&conn->tcp->stats.resets_in);
+    if (conn->state == TCP_ESTABLISHED || conn->state == TCP_CLOSE_WAIT)
+        stat_inc(&conn->tcp->stats.estab_resets);
+    if (conn->state == TCP_SYN_RECEIVED)
+        tcp_conn_end(conn, TCP_END_REFUSED, now_ns);
+    else if ((conn->state == TCP_CLOSING || conn->state == TCP_LAST_ACK) &&
+             conn->snd_una >= conn->snd_end) /* all data has arrived, only the FIN was in doubt */
+        tcp_conn_end(conn, TCP_END_DONE, now_ns);
+    else
+        tcp_conn_end(conn, TCP_END_RESET, now_ns);
+    return DROP;
+}
+
+/* Third, security, is obsolete (appendix A.1). Fourth: a SYN in the window (RFC 5961 4.2). */
+static enum verdict check_syn(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (!(seg->flags & TCP_SYN))
+        return CONTINUE;
+    owe_challenge_ack(conn, now_ns);
+    return DROP;
+}
+
+/* Fifth, in SYN-RECEIVED. */
+static enum verdict check_ack_syn_received(struct tcp_conn *conn, struct tcp_seg *seg,
+                                           const struct ip_dgram *dgram, uint64_t now_ns)
+{
+    if (seg->ack64 != tcp_iss64(conn) + 1 || conn->snd_nxt == tcp_iss64(conn)) {
+        stat_inc(&conn->tcp->stats.drop_ack);
+        tcp_owe_reset(conn->tcp, &dgram->dst, &dgram->src, seg);
+        return DROP;
+    }
+    syn_acked(conn, seg, now_ns);
+    established(conn, seg, now_ns);
+    return conn->state == TCP_CLOSED ? DROP : CONTINUE;
+}
+
+/* What an acknowledgment of our FIN changes. */
+static enum verdict fin_acked(struct tcp_conn *conn, uint64_t now_ns)
+{
+    if (!(conn->flags & CONN_FIN_SENT) || conn->snd_una <= conn->snd_end)
+        return CONTINUE;
+    switch (conn->state) {
+    case TCP_FIN_WAIT_1:
+        tcp_conn_set_state(conn, TCP_FIN_WAIT_2);
+        conn->idle_at_ns = now_ns + conn->tcp->config.fin_wait_2_ns;
+        tcp_timer_arm(conn);
+        return CONTINUE;
+    case TCP_CLOSING:
+        tcp_conn_time_wait(conn, now_ns);
+        return DROP;
+    case TCP_LAST_ACK:
+        tcp_conn_end(conn, TCP_END_DONE, now_ns);
+        return DROP;
+    default:
+        return CONTINUE;
+    }
+}
+
+static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
+                              const struct ip_dgram *dgram, uint64_t now_ns)
+{
+    if (!(seg->flags & TCP_ACK)) {
+        stat_inc(&conn->tcp->stats.drop_bad_flags);
+        return DROP;
+    }
+    if (conn->state == TCP_SYN_RECEIVED && check_ack_syn_received(conn, seg, dgram, now_ns) == DROP)
+        return DROP;
+    if (conn->state == TCP_TIME_WAIT) {
+        if (seg->flags & TCP_FIN) {
+            owe_ack(conn);
+            time_wait_restart(conn, now_ns);
+        }
+        return DROP;
+    }
+    /* RFC 5961 5.2: data is believed only with an ACK from a plausible range. */
+    if (seg->ack64 > conn->snd_nxt || seg->ack64 + conn->max_snd_wnd < conn->snd_una) {
+        stat_inc(&conn->tcp->stats.drop_ack);
+        owe_challenge_ack(conn, now_ns);
+        return DROP;
+    }
+    tcp_ack_advance(conn, seg, now_ns);
+    if (conn->state == TCP_CLOSED)
+        return DROP;
+    return fin_acked(conn, now_ns);
+}
+
+/* Sixth, the urgent pointer: urgent data is ordinary data here, in its place in the stream. */
+
+/* Two full segments, or anything that is not the next byte, are acknowledged at once
+ * (RFC 5681 4.2); the rest may wait for a segment of ours to ride on. */
+static void ack_for_data(struct tcp_conn *conn, uint64_t now_ns)
+{
+    if (conn->rcv_nxt - conn->last_ack_sent >= 2ull * conn->mss) {
+        owe_ack(conn);
+    } else if (!conn->ack_at_ns) {
+        conn->ack_at_ns = now_ns + TCP_DELACK_NS;
+        tcp_timer_arm(conn);
+    }
+}
+
+/* Seventh: the text. */
+static enum verdict take_data(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+
+    if (seg->len == 0 && !(seg->flags & TCP_FIN))
+        return DROP;
+    if (seg->seq64 != conn->rcv_nxt) {
+        /* Requests are one segment long as a rule; keeping those behind a gap is not worth a
+         * buffer per connection. The duplicate ACK brings the gap quickly. */
+        stat_inc(&tcp->stats.drop_out_of_order);
+        owe_ack(conn);
+        return DROP;
+    }
+    if (seg->len == 0)
+        return CONTINUE;
+    if (conn->state != TCP_ESTABLISHED && conn->state != TCP_FIN_WAIT_1 &&
+        conn->state != TCP_FIN_WAIT_2)
+        return DROP; /* the peer has sent its FIN: nothing can follow */
+    conn->rcv_nxt += seg->len;
+    conn->rcv_wnd -= min_u32(conn->rcv_wnd, seg->len);
+    stat_add(&tcp->stats.bytes_in, seg->len);
+    ack_for_data(conn, now_ns);
+    if (conn->state == TCP_FIN_WAIT_2)
+        conn->idle_at_ns = now_ns + tcp->config.fin_wait_2_ns;
+    conn->ops->recv(conn->user, conn, seg->data, seg->len, now_ns);
+    return conn->state == TCP_CLOSED ? DROP : CONTINUE;
+}
+
+/* Eighth: the FIN, which take_data has found to be next. */
+static void take_fin(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (!(seg->flags & TCP_FIN))
+        return;
+    switch (conn->state) {
+    case TCP_ESTABLISHED:
+    case TCP_FIN_WAIT_1:
+    case TCP_FIN_WAIT_2:
+        break;
+    default:
+        return; /* it was taken before */
+    }
+    conn->rcv_nxt++;
+    conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt);
+    owe_ack(conn);
+    if (conn->state == TCP_ESTABLISHED)
+        tcp_conn_set_state(conn, TCP_CLOSE_WAIT);
+    else if (conn->state == TCP_FIN_WAIT_1)
+        tcp_conn_set_state(conn, TCP_CLOSING);
+    conn->ops->recv_end(conn->user, conn, now_ns);
+    if (conn->state == TCP_FIN_WAIT_2)
+        tcp_conn_time_wait(conn, now_ns);
+}
+
+/* The whole of 3.10.7.4 for a segment that can fail none of the other checks. */
+static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (conn->state != TCP_ESTABLISHED || (seg->flags & ~TCP_PSH) != TCP_ACK)
+        return false;
+    if (seg->seq64 != conn->rcv_nxt || seg->len > conn->rcv_adv - conn->rcv_nxt)
+        return false;
+    if (seg->ack64 < conn->snd_una || seg->ack64 > conn->snd_nxt)
+        return false;
+    if ((conn->flags & CONN_TS) && (!seg->has_ts || (int32_t)(seg->tsval - conn->ts_recent) < 0))
+        return false;
+    stat_inc(&conn->tcp->stats.fast_path);
+    conn->heard_ns = now_ns;
+    conn->probes = 0;
+    remember_ts(conn, seg, seg->seq64);
+    tcp_ack_advance(conn, seg, now_ns);
+    if (conn->state != TCP_CLOSED && seg->len > 0)
+        take_data(conn, seg, now_ns);
+    return true;
+}
+
+static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct ip_dgram *dgram,
+                       uint64_t now_ns)
+{
+    uint64_t first = seg->seq64; /* before trimming */
+
+    if (check_paws(conn, seg, now_ns) == DROP)
+        return;
+    if (check_seq(conn, seg, now_ns) == DROP)
+        return;
+    remember_ts(conn, seg, first);
+    conn->heard_ns = now_ns;
+    conn->probes = 0;
+    if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||
+        check_ack(conn, seg, dgram, now_ns) == DROP)
+        return;
+    if (take_data(conn, seg, now_ns) == DROP)
+        return;
+    take_fin(conn, seg, now_ns);
+}
+
+/* RFC 9293 3.10.7.4, fourth, TIME-WAIT, and RFC 6191: a SYN that is clearly newer opens anew. */
+static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+    if (conn->state != TCP_TIME_WAIT ||
+        (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+        return false;
+    if ((conn->flags & CONN_TS) && seg->has_ts)
+        return (int32_t)(seg->tsval - conn->ts_recent) > 0;
+    return seg->seq64 > conn->rcv_nxt;
+}
+
+void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
+{
+    struct tcp_seg seg;
+    struct tcp_conn *conn;
+    bool bad_options;
+    enum tcp_parse parsed = tcp_seg_parse(dgram, &seg, &bad_options);
+
+    tcp->now_ns = now_ns;
+    stat_inc(&tcp->stats.segs_in);
+    if (parsed != TCP_PARSE_OK) {
+        stat_inc(parsed == TCP_PARSE_SHORT ? &tcp->stats.drop_short : &tcp->stats.drop_checksum);
+        return;
+    }
+    if (bad_options)
+        stat_inc(&tcp->stats.drop_options);
+    conn = tcp_conn_find(tcp, &dgram->dst, seg.dst_port, &dgram->src, seg.src_port);
+    if (conn) {
+        seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
+        seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
+        if (reopens(conn, &seg)) {
+            tcp_conn_end(conn, TCP_END_DONE, now_ns);
+            conn = NULL;
+        }
+    }
+    if (!conn)
+        input_no_conn(tcp, dgram, &seg, now_ns);
+    else if (conn->state == TCP_SYN_SENT)
+        input_syn_sent(conn, &seg, dgram, now_ns);
+    else if (!input_fast(conn, &seg, now_ns))
+        input_slow(conn, &seg, dgram, now_ns);
+}
+
+/*
+ * RFC 9293 3.9.2.2: unreachable and time-exceeded errors are hints, no reason to give up (MUST-56);
+ * the timers decide. They are believed to concern us only if they quote a sequence number in
+ * flight.
+ */
+void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
+{
+    struct tcp_conn *conn;
+    uint64_t seq;
+
+    if (error->proto != IP_PROTO_TCP || error->len < 8)
+        return;
+    conn = tcp_conn_find(tcp, &error->src, get_be16(error->payload), &error->dst,
+                         get_be16(error->payload + 2));
+    if (!conn)
+        return;
+    seq = tcp_unroll(conn->snd_una, get_be32(error->payload + 4));
+    if (seq >= conn->snd_una && seq <= conn->snd_nxt)
+        stat_inc(&tcp->stats.icmp_errors);
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * priv.h - the connection block and the stack, shared by the files of this folder.
+ *
+ * Sequence numbers are kept as 64-bit counters that never wrap: they start at 2^32 plus the
+ * initial number, and their low 32 bits are what is on the wire. A received number is unrolled
+ * to the 64-bit one that is nearest to a counter of the connection (tcp_unroll), and from there on
+ * "earlier" is "<". The stream's byte at `offset` has sequence number iss + 1 + offset.
+ *
+ * The sending side's sequence space, from left to right:
+ *
+ *     snd_una <= rtx_sent <= rtx_nxt <= rtx_end <= snd_nxt <= snd_asked <= snd_end (+ 1 for FIN)
+ *
+ *     [rtx_nxt, rtx_end)    lost, to be asked for again
+ *     [rtx_sent, rtx_nxt)   lost, asked for, not answered yet
+ *     [snd_nxt, snd_asked)  new, asked for, not answered yet
+ *     [snd_asked, snd_end)  written by the application, not asked for yet
+ *
+ * The lost range is one range because NewReno knows no other: the segment at snd_una (fast
+ * retransmit, partial ACK) or everything sent (timeout). It is empty when rtx_sent == rtx_end.
+ *
+ * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c, output.c;
+ * timers.c beside them; stack.c is the control path.
+ */
+#ifndef TCPIP_PRIV_H
+#define TCPIP_PRIV_H
+
+#include "base/list.h"
+#include "base/timer.h"
+#include "cc.h"
+#include "tcpip.h"
+#include "wire.h"
+
+#define TCP_CWND_MAX         (1u << 30) /* RFC 7323 2.3: no window is larger */
+#define TCP_MSS_DEFAULT      536        /* RFC 9293 3.7.1, MUST-15: a peer that names none */
+#define TCP_MSS_MIN          88         /* a smaller one is an attack: headers for nothing */
+#define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
+#define TCP_RTO_AFTER_SYN_US 3000000u   /* RFC 6298 5.7: the SYN was lost and there is no sample */
+/* RFC 6298 2.4 wants 1 s; Linux, FreeBSD and every CDN use 200 ms or so, with timestamps to tell
+ * spurious timeouts. Delayed ACKs (at most 200 ms in common stacks) bound it from below. */
+#define TCP_RTO_MIN_US            200000u
+#define TCP_RTO_MAX_US            60000000u /* RFC 6298 2.5 */
+#define TCP_RTT_GRANULARITY_US    1000u     /* G of RFC 6298: the timer wheel's tick */
+#define TCP_SYN_RETRIES           7 /* 1+2+4+8+16+32+60+60 s: R2 of RFC 9293 3.8.3 for a SYN */
+#define TCP_SYNACK_RETRIES        5 /* 1+2+4+8+16+32 s: a minute for a stranger */
+#define TCP_DELACK_NS             (40 * NS_PER_MS)  /* RFC 9293 MUST-59: below 0.5 s */
+#define TCP_SWS_OVERRIDE_NS       (200 * NS_PER_MS) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
+#define TCP_KEEPALIVE_PROBES      9
+#define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
+#define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
+#define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
+#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void then */
+#define TCP_CHALLENGE_PER_S       1000                       /* RFC 5961 10 */
+
+enum tcp_conn_flags {
+    CONN_TS = 1 << 0,        /* timestamps negotiated */
+    CONN_PASSIVE = 1 << 1,   /* came from a listener */
+    CONN_ACK_NOW = 1 << 2,   /* an ACK is owed, at the next pull */
+    CONN_SYN_OWED = 1 << 3,  /* SYN or SYN-ACK is to be sent at the next pull */
+    CONN_CLOSING = 1 << 4,   /* tcp_close was called: FIN after snd_end */
+    CONN_FIN_SENT = 1 << 5,  /* snd_nxt has passed snd_end */
+    CONN_PROBE = 1 << 6,     /* one byte may go beyond the peer's window */
+    CONN_OVERRIDE = 1 << 7,  /* the silly-window override timer fired: send what fits */
+    CONN_KEEPALIVE = 1 << 8, /* a keepalive probe is owed */
+    CONN_RTT_TIMED = 1 << 9, /* rtt_seq is being timed */
+    CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
+};
+
+enum tcp_recovery {
+    RECOVERY_NONE,
+    RECOVERY_FAST, /* RFC 6582: until snd_una reaches recover */
+    RECOVERY_RTO,  /* RFC 6298 5.4: everything sent is sent again, in slow start */
+};
+
+struct tcp_conn {
+    /* Every ACK and every segment. */
+    struct list ready; /* on tcp->ready: something may be sent; on tcp->dead: ended */
+    uint64_t snd_una;
+    uint64_t snd_nxt;
+    uint64_t snd_asked;
+    uint64_t snd_end;
+    uint64_t rtx_sent, rtx_nxt, rtx_end;
+    uint64_t rcv_nxt;
+    uint64_t rcv_adv;       /* right edge of the widest window ever advertised */
+    uint64_t last_ack_sent; /* Last.ACK.sent of RFC 7323 */
+    uint32_t rcv_wnd;       /* what the application has room for */
+    uint32_t snd_wnd;
+    uint32_t max_snd_wnd;
+    uint32_t cwnd, ssthresh;
+    uint32_t ts_recent;
+    uint16_t flags;
+    uint16_t mss;     /* payload bytes of a full segment, options deducted */
+    uint8_t state;    /* enum tcp_state */
+    uint8_t recovery; /* enum tcp_recovery */
+    uint8_t snd_wscale, rcv_wscale;
+    uint32_t dup_acks;
+    uint64_t snd_wl1; /* seq and ack of the segment that last set snd_wnd */
+    uint64_t snd_wl2;
+    uint64_t rto_at_ns;  /* 0: off. Retransmission, window probe or SYN */
+    uint64_t ack_at_ns;  /* 0: off. Delayed ACK */
+    uint64_t idle_at_ns; /* 0: off. Keepalive, FIN-WAIT-2, TIME-WAIT */
+    struct timer timer;  /* fires at the earliest of these; in TIME-WAIT on tcp->time_wait */
+    struct tcp *tcp;
+    const struct tcp_ops *ops; /* NULL: the application is done with it */
+    void *user;
+    uint64_t rtt_seq, rtt_ns; /* the segment being timed (RFC 6298 3, Karn) */
+    uint64_t recover;         /* RFC 6582 */
+    uint64_t heard_ns;        /* last segment received */
+    uint64_t progress_ns;     /* snd_una moved, or the first byte after idleness went out */
+    uint32_t srtt_us, rttvar_us, rto_us;
+    uint32_t cc_state[3];
+    /* Cold: opening, lookup. */
+    struct ip_flow flow;
+    uint16_t local_port, remote_port;
+    uint32_t hash_next; /* index + 1 of the next connection in the bucket */
+    uint32_t iss, irs;
+    uint32_t ts_offset;
+    uint8_t backoff;
+    uint8_t probes; /* keepalive probes unanswered */
+};
+static_assert(sizeof(struct tcp_conn) <= 384, "an idle connection costs at most 512 bytes in all");
+
+struct tcp_listener {
+    struct ip_addr addr;
+    bool any;
+    uint16_t port;
+    const struct tcp_ops *ops;
+    void *app;
+};
+
+/* An RST for a segment that belongs to no connection: all that has to be remembered. */
+struct tcp_reset {
+    struct ip_addr local, remote;
+    uint16_t local_port, remote_port;
+    uint32_t seq, ack;
+    uint8_t flags;
+};
+
+struct tcp {
+    struct ip *ip;
+    struct list ready;
+    struct list waiting;   /* within tcp_pull: found no buffer, first in line next time */
+    struct list dead;      /* ended this turn; their memory is reused from the next on */
+    struct list time_wait; /* oldest first: all wait equally long */
+    struct timer_wheel wheel;
+    struct mem_pool conns;
+    uint32_t *buckets; /* index + 1 of the first connection */
+    uint32_t bucket_mask;
+    const struct tcp_cc *cc;
+    uint64_t now_ns; /* of the current turn */
+    bool pull_owed;  /* something became ready since the last tcp_pull */
+    bool starved;    /* the last tcp_pull left connections waiting for buffers */
+    struct tcp_config config;
+    struct tcp_stats stats;
+    uint64_t state_counts[TCP_STATES];
+    struct tcp_listener listeners[TCP_LISTENERS_MAX];
+    uint32_t listener_count;
+    uint32_t reset_count;
+    uint64_t challenge_window_ns; /* start of the second in which challenge_count were sent */
+    uint32_t challenge_count;
+    struct tcp_reset resets[TCP_RESETS_OWED];
+};
+
+static inline uint64_t tcp_unroll(uint64_t near, uint32_t wire)
+{
+    return near + (uint64_t)(int64_t)(int32_t)(wire - (uint32_t)near);
+}
+
+static inline uint64_t tcp_iss64(const struct tcp_conn *conn)
+{
+    return (1ull << 32) + conn->iss;
+}
+
+static inline uint64_t tcp_offset(const struct tcp_conn *conn, uint64_t seq)
+{
+    return seq - tcp_iss64(conn) - 1;
+}
+
+/* Bytes that the network is believed to hold or that the disk is about to hand us: those lost are
+ * not. */
+static inline uint64_t tcp_in_flight(const struct tcp_conn *conn)
+{
+    return conn->snd_asked - conn->snd_una - (conn->rtx_end - conn->rtx_nxt);
+}
+
+static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
+{
+    return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
+}
+
+/* conn.c */
+struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
+                               const struct ip_addr *remote, uint16_t remote_port);
+int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
+                 uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
+                 uint64_t now_ns);
+void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
+void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
+void tcp_conn_ready(struct tcp_conn *conn);
+void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
+void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_bury(struct tcp *tcp);
+uint32_t tcp_our_mss(const struct tcp_conn *conn);
+uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
+
+/* ack.c */
+void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
+void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
+
+/* output.c */
+void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
+                   const struct tcp_seg *seg);
+void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);
+uint64_t tcp_watermark(const struct tcp_conn *conn);
+
+/* timers.c */
+void tcp_timer_arm(struct tcp_conn *conn);
+void tcp_rto_arm(struct tcp_conn *conn, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * stack.c - the control path: the stack is made and ended, ports are listened on, connections
+ * opened.
+ */
+#include "priv.h"
+
+#include <errno.h>
+
+#define TCP_CONNS_LIMIT (1u << 24)
+
+const struct stat_desc tcp_stat_descs[] = {TCP_STATS(STAT_DESC, struct tcp_stats){0}};
+
+static const struct tcp_cc *const algorithms[] = {&tcp_cc_newreno};
+
+struct tcp_config tcp_config_default(void)
+{
+    return (struct tcp_config){
+        .conns_max = 65536,
+        .half_open_max = 4096,
+        .rcv_wnd_bytes = 32 * 1024,
+        .watermark_mss = 10, /* dissertation 4.3.2 */
+        .asked_max_bytes = 256 * 1024,
+        .cc = "newreno",
+        .user_timeout_ns = 100 * NS_PER_S, /* RFC 9293 3.8.3: R2 of at least 100 s */
+        .time_wait_ns = 60 * NS_PER_S,     /* 2 MSL with the MSL of 30 s that everybody uses */
+        .fin_wait_2_ns = 60 * NS_PER_S,
+    };
+}
+
+static const struct tcp_cc *cc_find(const char *name)
+{
+    for (size_t i = 0; i < array_len(algorithms); i++)
+        if (strcmp(algorithms[i]->name, name) == 0)
+            return algorithms[i];
+    return NULL;
+}
+
+int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_ns)
+{
+    struct tcp *tcp;
+    uint32_t buckets = 64;
+
+    if (config->conns_max == 0 || config->conns_max > TCP_CONNS_LIMIT ||
+        config->rcv_wnd_bytes > TCP_CWND_MAX || !cc_find(config->cc))
+        return -EINVAL;
+    tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
+    if (!tcp)
+        return -ENOMEM;
+    while (buckets < config->conns_max)
+        buckets *= 2;
+    tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
+    if (!tcp->buckets ||
+        mem_pool_init(&tcp->conns, config->arena, sizeof(struct tcp_conn), config->conns_max) < 0)
+        return -ENOMEM;
+    tcp->bucket_mask = buckets - 1;
+    tcp->config = *config;
+    tcp->ip = config->ip;
+    tcp->cc = cc_find(config->cc);
+    tcp->now_ns = now_ns;
+    list_init(&tcp->ready);
+    list_init(&tcp->waiting);
+    list_init(&tcp->dead);
+    list_init(&tcp->time_wait);
+    timer_wheel_init(&tcp->wheel, now_ns);
+    *out = tcp;
+    return 0;
+}
+
+void tcpip_close(struct tcp *tcp)
+{
+    struct tcp_conn *conn;
+
+    while ((conn = tcp_conn_next(tcp, NULL))) {
+        conn->ops = NULL;
+        tcp_conn_end(conn, TCP_END_ABORTED, tcp->now_ns);
+    }
+    tcp_bury(tcp);
+}
+
+int tcp_listen(struct tcp *tcp, const struct ip_addr *addr, uint16_t port,
+               const struct tcp_ops *ops, void *app)
+{
+    struct tcp_listener *l;
+
+    for (uint32_t i = 0; i < tcp->listener_count; i++) {
+        l = &tcp->listeners[i];
+        if (l->port == port && (l->any || !addr || ip_addr_equal(&l->addr, addr)))
+            return -EADDRINUSE;
+    }
+    if (tcp->listener_count == TCP_LISTENERS_MAX)
+        return -ENOSPC;
+    l = &tcp->listeners[tcp->listener_count++];
+    *l = (struct tcp_listener){.any = !addr, .port = port, .ops = ops, .app = app};
+    if (addr)
+        l->addr = *addr;
+    return 0;
+}
+
+/* The listeners stay where they are: half-open connections point at them. */
+void tcp_listen_stop(struct tcp *tcp)
+{
+    tcp->listener_count = 0;
+}
+
+int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
+                uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
+                const struct tcp_ops *ops, void *user, uint64_t now_ns)
+{
+    struct tcp_conn *conn;
+    int rc;
+
+    tcp->now_ns = now_ns;
+    if (tcp_conn_find(tcp, local, local_port, remote, remote_port))
+        return -EADDRINUSE;
+    rc = tcp_conn_new(tcp, &conn, local, local_port, remote, remote_port, now_ns);
+    if (rc < 0)
+        return rc;
+    conn->ops = ops;
+    conn->user = user;
+    conn->flags |= CONN_SYN_OWED;
+    tcp_conn_set_state(conn, TCP_SYN_SENT);
+    stat_inc(&tcp->stats.active_opens);
+    tcp_conn_ready(conn);
+    *out = conn;
+    return 0;
+}
+
+/* --- a connection -------------------------------------------------------------------------------
+ */
+
+void tcp_write(struct tcp_conn *conn, uint64_t bytes)
+{
+    struct tcp *tcp = conn->tcp;
+
+    assert(!(conn->flags & CONN_CLOSING));
+    /* RFC 5681 4.1: after an idle time the old window is no longer known to fit. */
+    if (conn->snd_una == conn->snd_end && conn->state >= TCP_ESTABLISHED &&
+        tcp->now_ns - conn->progress_ns > conn->rto_us * NS_PER_US)
+        tcp->cc->on_idle(conn);
+    conn->snd_end += bytes;
+    tcp_conn_ready(conn);
+}
+
+void tcp_recved(struct tcp_conn *conn, uint32_t bytes)
+{
+    uint32_t max = conn->tcp->config.rcv_wnd_bytes;
+    uint64_t edge;
+
+    conn->rcv_wnd = min_u32(conn->rcv_wnd + bytes, max);
+    edge = conn->rcv_nxt + conn->rcv_wnd;
+    /* RFC 9293 3.8.6.2.2: the window is reopened in steps worth telling. */
+    if (conn->state >= TCP_ESTABLISHED && edge > conn->rcv_adv &&
+        conn->rcv_adv - conn->rcv_nxt < min_u32(max / 2, conn->mss) &&
+        edge - conn->rcv_adv >= min_u32(max / 2, conn->mss)) {
+        conn->flags |= CONN_ACK_NOW;
+        tcp_conn_ready(conn);
+    }
+}
+
+void tcp_close(struct tcp_conn *conn)
+{
+    conn->flags |= CONN_CLOSING;
+    tcp_conn_ready(conn);
+}
+
+void tcp_abort(struct tcp_conn *conn, uint64_t now_ns)
+{
+    tcp_send_reset(conn, now_ns);
+    tcp_conn_end(conn, TCP_END_ABORTED, now_ns);
+}
+
+void *tcp_conn_user(const struct tcp_conn *conn)
+{
+    return conn->ops ? conn->user : NULL;
+}
+
+enum tcp_state tcp_conn_state(const struct tcp_conn *conn)
+{
+    return conn->state;
+}
+
+void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
+{
+    uint64_t start = tcp_iss64(conn) + 1;
+    uint64_t end = conn->snd_end;
+
+    *info = (struct tcp_info){
+        .local = conn->flow.local,
+        .remote = conn->flow.remote,
+        .local_port = conn->local_port,
+        .remote_port = conn->remote_port,
+        .state = conn->state,
+        .mss = conn->mss,
+        .cwnd = conn->cwnd,
+        .ssthresh = conn->ssthresh,
+        .snd_wnd = conn->snd_wnd,
+        .rcv_wnd = conn->rcv_wnd,
+        .srtt_us = conn->srtt_us,
+        .rttvar_us = conn->rttvar_us,
+        .rto_us = conn->rto_us,
+        .written = end - start,
+        .asked = min_u64(max_u64(conn->snd_asked, start), end) - start,
+        .sent = min_u64(max_u64(conn->snd_nxt, start), end) - start,
+        .acked = min_u64(max_u64(conn->snd_una, start), end) - start,
+        .received = conn->rcv_nxt ? conn->rcv_nxt - (1ull << 32) - conn->irs - 1 : 0,
+    };
+}
+
+const struct tcp_stats *tcp_stats(const struct tcp *tcp)
+{
+    return &tcp->stats;
+}
+
+const uint64_t *tcp_state_counts(const struct tcp *tcp)
+{
+    return tcp->state_counts;
+}
+
+bool tcp_starved(const struct tcp *tcp)
+{
+    return tcp->starved;
+}
+
+size_t tcp_conn_bytes(void)
+{
+    return sizeof(struct tcp_conn) + sizeof(void *) + 2 * sizeof(uint32_t);
+}
