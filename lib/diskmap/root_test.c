@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
@@ -201,7 +203,7 @@ static void a_file_truncated_underneath_is_an_error(void **state)
 }
 
 /* The kernel registers no more files than a process may open, so that a low limit makes the cache
- * small enough to fill. */
+ * small enough to fill. (liburing raises the soft limit as far as it can.) */
 static void the_cache_is_bounded_and_pins_are_kept(void **state)
 {
     enum { LIMIT = 128, SLOTS = 128 };
@@ -218,7 +220,7 @@ static void the_cache_is_bounded_and_pins_are_kept(void **state)
     }
     assert_int_equal(diskmap_set_open_root(&w.set, worker_path(&w, "tree"), w.why, 256), 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    low = (struct rlimit){.rlim_cur = LIMIT, .rlim_max = limit.rlim_max};
+    low = (struct rlimit){.rlim_cur = LIMIT, .rlim_max = LIMIT};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     worker_open(&w, 8, NULL);
     for (int i = 0; i < SLOTS; i++) {
@@ -238,7 +240,7 @@ static void the_cache_is_bounded_and_pins_are_kept(void **state)
         if (i != 3)
             assert_reads(&w, held[i], (uint64_t)i, 100, 900);
     }
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    (void)setrlimit(RLIMIT_NOFILE, &limit); // only root may: this is the last test that cares
     worker_end(&w);
 }
 
