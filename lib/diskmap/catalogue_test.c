@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rand.h"
-#include "medium_test.h"
+#include "memory_test.h"
 #include "priv.h"
 
 #define LIMIT_BYTES (8u << 20)

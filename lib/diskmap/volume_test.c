@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rand.h"
-#include "medium_test.h"
+#include "memory_test.h"
 
 #define LIMIT_BYTES (64u << 20)
 
