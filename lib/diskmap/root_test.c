@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
