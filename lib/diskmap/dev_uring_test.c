@@ -70,7 +70,7 @@ static void everything_works_unregistered(void **state)
     config.buffers_bytes = 1 << 20;
     config.buffers = mem_arena_alloc(config.arena, config.buffers_bytes, PAGE_BYTES);
     for (int registered = 0; registered < 2; registered++) {
-        struct device *dev;
+        struct device *dev = NULL;
         struct uring *u;
         int fds[1] = {-1}, fd = open(worker_path(&w, "file"), O_RDONLY);
         bool whole;

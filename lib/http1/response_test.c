@@ -284,12 +284,14 @@ static void test_decisions(void **state)
 static void test_validators(void **state)
 {
     struct exchange x;
-    struct http1_entity bare = entity_of(100), weak = entity_of(100), future = entity_of(100);
+    struct http1_entity bare = entity_of(100), weak = entity_of(100), future = entity_of(100),
+                        fresh = entity_of(100);
     bare.etag_len = 0;
     bare.mtime_s = HTTP1_TIME_NONE;
     weak.etag_len = (uint8_t)strlen(weak_tag);
     memcpy(weak.etag, weak_tag, weak.etag_len);
     future.mtime_s = DATE_S + 1000;
+    fresh.mtime_s = DATE_S; /* may change within this second: a weak validator, 8.8.2.2 */
     const struct {
         const char *head;
         const struct http1_entity *entity;
@@ -313,6 +315,8 @@ static void test_validators(void **state)
         {GET R IR "W/\"w\"" E, &weak, 200, "", "Content-Range"},
         {GET E, &future, 200, "Last-Modified: " DATE "\r\n", "Content-Range"},
         {GET R IR DATE E, &future, 200, "", "Content-Range"},
+        {GET R IR DATE E, &fresh, 200, "", "Content-Range"},
+        {GET IMS DATE E, &fresh, 304, "", "Content-Range"},
     };
     for (size_t i = 0; i < array_len(cases); i++) {
         char head[512];
