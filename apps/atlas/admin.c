@@ -74,7 +74,10 @@ static const struct layer layers[] = {
 static uint64_t value_of(const struct layer *layer, const struct stat_desc *desc,
                          const struct worker *w)
 {
-    return stat_get((const uint64_t *)((const char *)layer->stats(w) + desc->offset));
+    const void *stats = layer->stats(w);
+    const void *counter = (const char *)stats + desc->offset;
+
+    return stat_get(counter);
 }
 
 static bool is_drop(const struct stat_desc *desc)

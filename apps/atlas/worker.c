@@ -155,9 +155,11 @@ static int open_link(struct worker *w, uint64_t now_ns)
 {
     const struct worker_config *c = &w->config;
     struct ip_addr addrs[WORKER_ADDRS_MAX];
+    uint8_t bits[WORKER_ADDRS_MAX];
     struct eth_config eth = {.arena = c->arena,
                              .port = c->port,
                              .addrs = addrs,
+                             .prefix_bits = bits,
                              .addr_count = c->addr_count,
                              .hash_key = {c->secret[0], c->secret[1]},
                              .on_arp = c->on_arp,
@@ -169,8 +171,10 @@ static int open_link(struct worker *w, uint64_t now_ns)
                            .secret = {c->secret[2], c->secret[3]}};
     int rc;
 
-    for (uint32_t i = 0; i < c->addr_count; i++)
+    for (uint32_t i = 0; i < c->addr_count; i++) {
         addrs[i] = c->addrs[i].addr;
+        bits[i] = c->addrs[i].bits;
+    }
     rc = eth_open(&w->eth, &eth, now_ns);
     if (rc < 0)
         return rc;

@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients that behave badly cost the others nothing, and the server lets go of them in time."""
 import multiprocessing
-import os
 import random
 import resource
 import select
-import signal
 import socket
 import struct
 import time
@@ -235,6 +233,7 @@ def drain(world, expected):
         server.process.send_signal(server.ends_with)
         time.sleep(0.5)
         lab.ok(server.alive(), 'it does not end while a download goes on')
+        lab.ok(server.draining(), 'it says that it drains')
         with socket.socket() as late:
             late.settimeout(3)
             try:

@@ -30,7 +30,9 @@ SOURCE = os.environ.get('E2E_SOURCE') or os.path.join(os.path.dirname(__file__),
 WATCH = '''
   window.fatal = [];
   if (window.Hls && player)
-    player.on(Hls.Events.ERROR, (event, data) => { if (data.fatal) window.fatal.push(data.details); });
+    player.on(Hls.Events.ERROR, (event, data) => {
+      if (data.fatal) window.fatal.push(data.details);
+    });
 '''
 LOOK = '''
   const v = document.querySelector("video"), q = v.getVideoPlaybackQuality();

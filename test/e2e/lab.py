@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 import traceback
+import urllib.error
 import urllib.request
 
 NET = '10.0.7.'
@@ -268,6 +269,13 @@ class Atlas(Server):
     def healthy(self):
         return self.admin('/healthz').strip() == 'ok' and bool(json.loads(self.admin('/status')))
 
+    def draining(self):
+        try:
+            self.admin('/healthz')
+        except urllib.error.HTTPError as e:
+            return e.code == 503
+        return False
+
 
 NGINX_CONF = '''
 daemon off; worker_processes 1; user root; worker_rlimit_nofile 20000;
@@ -339,6 +347,9 @@ class Nginx(Server):
 
     def healthy(self):
         return port_answers(self.addr, PORT)
+
+    def draining(self):
+        return not self.healthy()
 
 
 class Lab:

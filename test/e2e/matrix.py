@@ -39,9 +39,8 @@ class Response:
             if view.get('content-type', '').startswith('multipart/byteranges'):
                 view.update(unwrap(h['content-type'], self.body))
                 view.pop('content-length', None)
-        else:
-            view['has body'] = bool(self.body)
-            view.update({k: h[k] for k in ('allow', 'content-range') if k in h})
+        elif 'content-range' in h:
+            view['content-range'] = h['content-range']
         return view
 
 
@@ -155,20 +154,22 @@ def shorten(value):
 
 
 def differences(a, b):
-    """Field by field: {name: (of a, of b)}. Names of the second response on begin with '2: '."""
+    """Field by field: {name: (of a, of b)}. Names of the second response on begin with '2: '.
+
+    Whether a connection survives an error is each server's own choice (RFC 9112 9.3).
+    """
     out = {}
-    if a['then'] != b['then']:
-        out['then'] = (a['then'], b['then'])
+    if len(a['responses']) != len(b['responses']):
+        return {'responses': tuple([r.status for r in x['responses']] for x in (a, b))}
     if a['rest'] != b['rest']:
         out['rest'] = (a['rest'], b['rest'])
-    if len(a['responses']) != len(b['responses']):
-        out['responses'] = tuple([r.status for r in x['responses']] for x in (a, b))
-        return out
     for i, (ra, rb) in enumerate(zip(a['responses'], b['responses'])):
         va, vb = ra.view(), rb.view()
-        for k in sorted(va.keys() | vb.keys()):
+        for k in sorted(va.keys() | vb.keys()) if va['status'] == vb['status'] else ['status']:
             if va.get(k) != vb.get(k):
                 out[('%d: ' % (i + 1) if i else '') + k] = (va.get(k), vb.get(k))
+    if a['then'] != b['then'] and all(r.status < 400 for x in (a, b) for r in x['responses']):
+        out['then'] = (a['then'], b['then'])
     return out
 
 
@@ -191,6 +192,8 @@ def sane(result):
         if 'transfer-encoding' in h and 'content-length' in h:
             wrong.append('both framings (RFC 9112 6.2)')
     if result['responses']:
+        if result['responses'][-1].status == 400 and result['then'] != 'closed':
+            wrong.append('what follows a 400 cannot be understood (RFC 9112 9.3)')
         closes = 'close' in result['responses'][-1].headers.get('connection', '').lower()
         if closes != (result['then'] == 'closed'):
             wrong.append('Connection says close: %s, and it is %s (RFC 9112 9.6)'

@@ -247,6 +247,59 @@ def make():
     return paths() + ranges() + conditionals() + methods() + connections() + malformed()
 
 
-# Case: ({field: what the server answers}, why). 'then' is the connection's fate, 'responses' the
-# list of statuses where their number differs.
-DIFFERENCES = {}
+# Why; what the server answers; the cases. Of an answer with another status only the status is
+# compared, the rest follows from it. 'responses' is the list of statuses where nginx answers with
+# another number of them. A part's name begins with '2: ' when it is of the second response.
+TABLE = [
+    ('RFC 9112 2.2: a lone LF may be taken for a line end; two readings of one request smuggle',
+     {'status': 400}, 'bad: only LF'),
+    ('RFC 9110 5.5: control bytes in a field value are invalid', {'status': 400},
+     'bad: control in value'),
+    ('RFC 9112 3: exactly one space between the words of a request line', {'status': 400},
+     'bad: two spaces', 'bad: space at end'),
+    ('RFC 9112 3: HTTP/0.9 is gone', {'responses': [400]}, 'bad: no version', 'bad: 0.9'),
+    ('RFC 9112 5: a field line without a colon is none', {'status': 400}, 'bad: no colon'),
+    ('RFC 9112 3.2: a fragment is no part of a target', {'status': 400}, 'bad: fragment'),
+    ('RFC 9110 15.6.6: a version that is not supported', {'status': 505}, 'bad: version 0.9'),
+    ('RFC 9110 9.1: a method that is not known', {'status': 501}, 'method: unknown',
+     'method: lower case', 'method: long', 'bad: http/2 preface'),
+    ('RFC 9110 10.1.1: an expectation that cannot be met', {'status': 417},
+     'expect: something else'),
+    ('RFC 9110 10.1.1: no 100 where no body is announced', {'interim': []}, 'expect: no body'),
+    ('RFC 9110 9.3.7: OPTIONS tells what is possible', {'status': 204}, 'method: OPTIONS',
+     'method: OPTIONS star'),
+    ('RFC 9110 15.5.6: known, and not allowed', {'status': 405}, 'method: CONNECT'),
+    ('RFC 6585 5: the head is too large', {'status': 431}, 'size: 1000 fields',
+     'size: field of 40000'),
+    ('RFC 9112 6.3: chunked, but not last: the length is unknowable', {'status': 400},
+     'body: chunked not last'),
+    ('RFC 9110 14.2: Range is defined for GET', {'status': 200}, 'range: with HEAD'),
+    ('RFC 9110 14.2: a Range that is not understood counts as absent', {'status': 200},
+     'range: letters', 'range: negative', 'range: only dash', 'range: reversed', 'range: space in'),
+    ('RFC 9110 14.1.2: a last position beyond the end is the end', {'status': 206}, 'range: huge',
+     'range: overflow'),
+    ('RFC 9110 5.6.1.2: empty elements of a list are skipped', {'status': 206},
+     'range: comma first', 'range: comma last'),
+    ('RFC 9110 15.3.7.2: ranges that touch or overlap are joined',
+     {'content-type': 'text/plain', 'content-length': '30', 'content-range': 'bytes 0-29/100',
+      'body': ANY, 'closed well': ANY}, 'range: overlap'),
+    ('RFC 9110 15.3.7.2: ranges that touch or overlap are joined',
+     {'content-type': 'text/plain', 'content-length': '20', 'content-range': 'bytes 0-19/100',
+      'body': b'0123456789' * 2, 'closed well': ANY}, 'range: touching'),
+    ('RFC 9110 15.3.7.2: ranges that touch or overlap are joined',
+     {'content-type': 'text/plain', 'content-length': '10', 'content-range': 'bytes 0-9/100',
+      'body': b'0123456789', 'closed well': ANY}, 'range: same twice'),
+    ('RFC 9110 17.15: very many ranges are an attack', {'status': 200}, 'range: many'),
+    ('RFC 9110 13.1.3: not modified since a later date either', {'status': 304},
+     'if: modified since, later'),
+    ('RFC 9110 15.4.5: a 304 with ETag needs no Last-Modified', {'last-modified': None},
+     'if: modified since, equal', 'if: modified since, rfc 850', 'if: modified since, asctime',
+     'if: none match, same', 'if: none match, weak', 'if: none match, star',
+     'if: none match, list', 'if-range: and none match', 'if: HEAD none match',
+     '1.1: close with 304'),
+    ('RFC 9110 15.4.5: a 304 with ETag needs no Last-Modified', {'2: last-modified': None},
+     'pipeline: 304 and 206 between'),
+    ('RFC 9110 15.5.4: a server may say 404 for what it will not show', {'status': 404},
+     'path: no index'),
+]
+DIFFERENCES = {name: (fields, why) for why, fields, *names in TABLE for name in names}
