@@ -475,6 +475,16 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
         tcp_rto_arm(conn, now_ns);
 }
 
+/*
+ * The sequence number of a segment that carries nothing. It would be SND.NXT, but a window probe
+ * moves that beyond a window that the peer keeps shut, where it takes nothing, not even the ACK of
+ * its own data (RFC 9293 3.10.7.4, first).
+ */
+static uint64_t acceptable_seq(const struct tcp_conn *conn)
+{
+    return min_u64(conn->snd_nxt, conn->snd_una + conn->snd_wnd);
+}
+
 /* Everything that the connection owes. `dry`: nobody has buffers, ask for none. */
 static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
 {
@@ -502,7 +512,7 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     }
     if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT) {
         stat_inc(&conn->tcp->stats.acks_out);
-        emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, 0, now_ns);
+        emit(conn, acceptable_seq(conn), NULL, 0, TCP_ACK, 0, now_ns);
     }
     return rc;
 }
