@@ -61,7 +61,7 @@ static void join_range(struct client_want *want, struct client_range range)
 static void ask_range(struct client *client, struct rand *rand, struct client_want *want)
 {
     uint64_t size = want->object->bytes;
-    uint64_t first = rand_below(rand, size + (rand_chance(rand, 0.1) ? 100 : 0));
+    uint64_t first = rand_below(rand, size) + (rand_chance(rand, 0.1) ? size : 0);
     uint64_t last = first + world_range_log(rand, 1, size) - 1;
 
     want->asked_count++;

@@ -91,6 +91,11 @@ void net_draw(struct net_params *params, struct world *world)
         note_faults(params, world, host);
 }
 
+bool net_is_perfect(const struct net_params *params)
+{
+    return !params->faults[0].on && !params->faults[1].on;
+}
+
 static int port_stack(struct nmio_port **port, const struct net_faults *faults, struct world *world)
 {
     struct nmio_port *on_top;
@@ -178,6 +183,17 @@ void net_host_close(struct net_host *host)
         eth_close(host->eth);
     nmio_close(host->port);
     host->port = NULL;
+}
+
+void net_check_timeouts(struct world *world, struct nmio_port *const ports[NET_HOSTS],
+                        const struct tcp *tcp, const char *name)
+{
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        if (stat_get(&nmio_stats(ports[i])->drop_tx_full))
+            return;
+    if (stat_get(&tcp_stats(tcp)->rto_fired))
+        world_fail(world, "%s: %llu retransmission timeouts though nothing was lost", name,
+                   (unsigned long long)stat_get(&tcp_stats(tcp)->rto_fired));
 }
 
 #define TCP_FIXED_BYTES 20

@@ -253,6 +253,20 @@ static void check_pool(struct scenario *s, const char *name, const uint64_t *in_
                    name);
 }
 
+static void check_timeouts(struct scenario *s)
+{
+    struct nmio_port *ports[] = {s->clients_host.net.port, s->worker->port};
+
+    if (!net_is_perfect(&s->net) || s->world->pcap_path)
+        return;
+    for (uint32_t i = 0; i < s->client_count; i++)
+        if (s->clients[i].abort_after_ns != WORLD_NEVER ||
+            s->clients[i].vanish_after_ns != WORLD_NEVER)
+            return;
+    net_check_timeouts(s->world, ports, s->clients_host.net.tcp, "client");
+    net_check_timeouts(s->world, ports, s->worker->tcp, "server");
+}
+
 static void check_end(struct scenario *s)
 {
     const struct worker *w = s->worker;
@@ -267,6 +281,7 @@ static void check_end(struct scenario *s)
     check_pool(s, "timers", &w->wheel.count);
     if (s->clients_host.draining && !worker_drained(w))
         world_fail(s->world, "the server does not know that it is drained");
+    check_timeouts(s);
     if (s->disk.error == 0 && stat_get(&w->stats.disk_errors))
         world_fail(s->world, "the server counts disk errors that nobody made");
 }
