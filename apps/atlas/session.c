@@ -163,8 +163,6 @@ static bool respond_fail(struct session *s, uint16_t status, const struct http1_
         return false;
     }
     http1_fail(status, req, &w->config.http, date_now(w), &r->http);
-    if (w->draining)
-        r->http.keep_alive = false;
     response_queue(s, r);
     return true;
 }
