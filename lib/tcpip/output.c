@@ -582,7 +582,9 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 
         if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
             dry = true;
-            /* In order, and before those that became ready meanwhile. */
+            /* In order, and before those that became ready meanwhile, of which this one may be: an
+             * answer or a tcp_write from within fill puts it there. */
+            list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
         }
     }

@@ -342,6 +342,29 @@ TRACE_TEST(psh)
     assert_true(EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = 540).flags & PSH);
 }
 
+/* An answer from within fill makes its connection ready again before a later fill finds no buffer:
+ * it is then on both lines. */
+TRACE_TEST(waiting_after_an_answer)
+{
+    struct trace_app *a = trace_establish(t, 0), *b = trace_establish(t, 1);
+
+    a->promise_max = MSS;
+    a->refuse_after = 2;
+    tcp_write(a->conn, 20 * MSS);
+    tcp_write(b->conn, 100);
+    trace_turn(t);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
+    EXPECT_NOTHING(t);
+    assert_true(tcp_starved(t->tcp));
+    a->fill = FILL_NOW;
+    trace_turn(t);
+    for (uint32_t i = 2; i < 6; i++) /* down to the watermark */
+        EXPECT(t, .flags = ACK, .seq = 1 + i * MSS, .ack = 1, .len = MSS);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .port = 1);
+    assert_false(tcp_starved(t->tcp));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +390,7 @@ int main(void)
         cmocka_unit_test(odd_slices_one_each),
         cmocka_unit_test(odd_slices_gso),
         cmocka_unit_test(psh),
+        cmocka_unit_test(waiting_after_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
