@@ -326,8 +326,10 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
 }
 
 /* Asks for [*next, *next + want) and moves *next by what was promised. A synchronous answer arrives
- * within fill and finds the whole range asked for. */
-static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint64_t now_ns)
+ * within fill and finds the whole range asked for; it moves *sent, over a FIN that rode on it too.
+ */
+static enum asked ask(struct tcp_conn *conn, uint64_t *next, const uint64_t *sent, uint64_t want,
+                      uint64_t now_ns)
 {
     uint64_t from = *next;
     uint32_t n;
@@ -338,7 +340,7 @@ static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(n <= want);
-    *next = from + n;
+    *next = max_u64(from + n, *sent);
     if (n > 0)
         return ASKED_ENOUGH;
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -360,7 +362,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
         }
         if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->rtx_nxt, want, now_ns);
+        rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
     }
@@ -434,7 +436,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
         if (want == 0)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->snd_asked, want, now_ns);
+        rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);

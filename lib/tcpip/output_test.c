@@ -365,6 +365,28 @@ TRACE_TEST(waiting_after_an_answer)
     assert_false(tcp_starved(t->tcp));
 }
 
+/* An answer from within fill may end the stream, and move snd_nxt past what fill was asked for. */
+TRACE_TEST(fin_with_an_answer_at_once)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    tcp_write(app->conn, 5 * MSS);
+    tcp_close(app->conn);
+    trace_turn(t);
+    assert_int_equal(trace_take_all(t, NULL), 5);
+    assert_int_equal(app->conn->snd_asked, app->conn->snd_nxt);
+    for (int i = 0; i < 3; i++)
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS); /* fast retransmit */
+    ADVANCE(t, 201);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 4 * MSS);
+    EXPECT(t, .flags = ACK | FIN, .seq = 1 + 4 * MSS, .ack = 1, .len = MSS);
+    assert_int_equal(app->conn->rtx_sent, app->conn->rtx_nxt);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 2 + 5 * MSS);
+    EXPECT_STATE(app, TCP_FIN_WAIT_2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +413,7 @@ int main(void)
         cmocka_unit_test(odd_slices_gso),
         cmocka_unit_test(psh),
         cmocka_unit_test(waiting_after_an_answer),
+        cmocka_unit_test(fin_with_an_answer_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
