@@ -364,6 +364,34 @@ TRACE_TEST(window_is_not_exceeded)
     assert_int_equal(bytes, 2000);
 }
 
+/* RFC 5681 3.1 and RFC 3465 2.3: the first ACK after a timeout covers what had arrived before it.
+ * That says nothing about the network: slow start goes by one segment for each ACK, and stops at
+ * ssthresh. */
+TRACE_TEST(slow_start_after_timeout)
+{
+    ten_out(t);
+    ADVANCE(t, 201);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 9 * MSS);
+    assert_int_equal(info(t).cwnd, 2 * MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).cwnd, 3 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* What an ACK covers beyond ssthresh counts for congestion avoidance. */
+TRACE_TEST(slow_start_ends_at_ssthresh)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->conn->ssthresh = 12 * MSS;
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).cwnd, 12 * MSS);
+    trace_take_all(t, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +415,8 @@ int main(void)
         cmocka_unit_test(idle_restart),
         cmocka_unit_test(window_of_an_older_segment),
         cmocka_unit_test(window_is_not_exceeded),
+        cmocka_unit_test(slow_start_after_timeout),
+        cmocka_unit_test(slow_start_ends_at_ssthresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
