@@ -9,13 +9,15 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/rand.h"
-#include "medium_test.h"
+#include "memory_test.h"
 #include "priv.h"
 
 #define NAMES                 12

@@ -120,9 +120,9 @@ static uint32_t fault_reap(struct device *dev, struct diskmap_read **done, uint3
     return count;
 }
 
-static int fault_fd(const struct device *dev)
+static int fault_fd(struct device *dev)
 {
-    const struct fault *f = container_of(dev, const struct fault, dev);
+    struct fault *f = container_of(dev, struct fault, dev);
 
     return f->inner->ops->fd(f->inner);
 }

@@ -53,7 +53,7 @@ static uint32_t ram_reap(struct device *dev, struct diskmap_read **done, uint32_
     return count;
 }
 
-static int ram_fd(const struct device *dev)
+static int ram_fd(struct device *dev)
 {
     return -1;
 }

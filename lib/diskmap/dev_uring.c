@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "priv.h"
@@ -39,6 +41,8 @@ struct uring {
     uint32_t posted; /* not taken by the kernel yet */
     bool refused;    /* by the kernel, at the last doorbell: ring again */
     bool running;    /* the ring is enabled, by the thread that uses it */
+    bool armed;      /* completions signal event_fd */
+    int event_fd;
     bool files_registered;
     uint32_t parts; /* registered buffers; 0: none */
     const uint8_t *buffers;
@@ -112,12 +116,13 @@ static void uring_read(struct device *dev, struct diskmap_read *read, uint64_t n
 }
 
 /* The ring belongs to the thread that enables it: the one that reads, which may not be the one that
- * opened it. */
+ * opened it. Asked of the kernel directly, since liburing 2.3 forgot to export the call. It fails
+ * only for a ring that was enabled from the start. */
 static void uring_run(struct uring *u)
 {
     if (!u->running)
-        (void)io_uring_enable_rings(
-            &u->ring); // fails only for a ring that was enabled from the start
+        (void)syscall(SYS_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+                      0);
     u->running = true;
 }
 
@@ -175,6 +180,38 @@ static bool uring_result(struct uring *u, uint32_t *index, int *res)
     return true;
 }
 
+/*
+ * A ring whose completions wait for their own thread (DEFER_TASKRUN) does not wake that thread when
+ * it polls the ring's descriptor; an eventfd does. It is armed just before a sleep, so that a busy
+ * worker pays nothing for it. What completed before counts too: the kernel's flags are read after
+ * the eventfd was enabled.
+ */
+static int uring_fd(struct device *dev)
+{
+    struct uring *u = uring_of(dev);
+    uint64_t one = 1;
+
+    if (!u->armed)
+        (void)io_uring_cq_eventfd_toggle(&u->ring, true);
+    u->armed = true;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if ((io_uring_cq_ready(&u->ring) > 0 || (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+                                             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))) &&
+        write(u->event_fd, &one, sizeof(one)) < 0)
+        return u->event_fd; // the counter is full, which wakes as well
+    return u->event_fd;
+}
+
+static void uring_disarm(struct uring *u)
+{
+    uint64_t count;
+
+    u->armed = false;
+    (void)io_uring_cq_eventfd_toggle(&u->ring, false);
+    if (read(u->event_fd, &count, sizeof(count)) < 0)
+        return; // nothing had happened
+}
+
 static uint32_t uring_reap(struct device *dev, struct diskmap_read **done, uint32_t max,
                            uint64_t now_ns)
 {
@@ -183,6 +220,8 @@ static uint32_t uring_reap(struct device *dev, struct diskmap_read **done, uint3
     int res;
     bool again = u->refused;
 
+    if (u->armed)
+        uring_disarm(u);
     while (count < max && uring_result(u, &index, &res)) {
         struct tracker *t = &u->trackers[index];
 
@@ -200,11 +239,6 @@ static uint32_t uring_reap(struct device *dev, struct diskmap_read **done, uint3
     if (again)
         uring_kick(dev, now_ns);
     return count;
-}
-
-static int uring_fd(const struct device *dev)
-{
-    return container_of(dev, const struct uring, dev)->ring.ring_fd;
 }
 
 static uint64_t uring_next_ns(const struct device *dev)
@@ -250,6 +284,8 @@ static void uring_close(struct device *dev)
     }
     if (u->ring_open)
         io_uring_queue_exit(&u->ring);
+    if (u->event_fd >= 0)
+        close(u->event_fd);
     for (uint32_t i = 0; u->fds && i < u->dev.slots; i++) {
         if (u->fds[i] >= 0)
             close(u->fds[i]);
@@ -266,6 +302,19 @@ static const struct device_ops uring_ops = {
     .close = uring_close,
 };
 
+static int event_open(struct uring *u)
+{
+    int rc;
+
+    u->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (u->event_fd < 0)
+        return -errno;
+    rc = io_uring_register_eventfd(&u->ring, u->event_fd);
+    if (rc == 0)
+        rc = io_uring_cq_eventfd_toggle(&u->ring, false);
+    return rc;
+}
+
 /* The best that this kernel has: 6.1, then 5.19, then any. */
 static int ring_open(struct uring *u, uint32_t depth)
 {
@@ -277,9 +326,12 @@ static int ring_open(struct uring *u, uint32_t depth)
     };
     int rc = -EINVAL;
 
+    u->event_fd = -1;
     for (size_t i = 0; i < array_len(wishes) && rc == -EINVAL; i++)
         rc = io_uring_queue_init(depth, &u->ring, wishes[i]);
     u->ring_open = rc == 0;
+    if (rc == 0)
+        rc = event_open(u);
     return rc;
 }
 

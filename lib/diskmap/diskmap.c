@@ -264,9 +264,9 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
     return count;
 }
 
-int diskmap_fd(const struct diskmap *dm)
+int diskmap_fd(struct diskmap *dm)
 {
-    const struct device *disk = dm->devices[DEVICE_DISK];
+    struct device *disk = dm->devices[DEVICE_DISK];
 
     return disk ? disk->ops->fd(disk) : -1;
 }

@@ -132,8 +132,9 @@ void diskmap_kick(struct diskmap *dm, uint64_t now_ns);
 /* Up to `max` finished reads. Also posts reads that were held back. */
 uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t max,
                       uint64_t now_ns);
-/* Polls readable when reap would find something; -1: none (ram). */
-int diskmap_fd(const struct diskmap *dm);
+/* Polls readable when reap would find something; -1: none (ram). Call it anew before every sleep:
+ * a device may wake only those who have announced that they sleep. */
+int diskmap_fd(struct diskmap *dm);
 /* When a delayed read will be ready, 0: now; UINT64_MAX: nothing is known to become ready by
  * itself. */
 uint64_t diskmap_next_ns(const struct diskmap *dm);

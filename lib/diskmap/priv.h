@@ -64,7 +64,7 @@ struct device_ops {
     void (*read)(struct device *dev, struct diskmap_read *read, uint64_t now_ns);
     bool (*kick)(struct device *dev, uint64_t now_ns); /* true: it rang */
     uint32_t (*reap)(struct device *dev, struct diskmap_read **done, uint32_t max, uint64_t now_ns);
-    int (*fd)(const struct device *dev);
+    int (*fd)(struct device *dev); /* asked for before every sleep: may arm it */
     uint64_t (*next_ns)(const struct device *dev);
     /* Objects with this slot are read from `fd` from now on, which is the device's; -1: none. */
     int (*slot_set)(struct device *dev, uint32_t slot, int fd);

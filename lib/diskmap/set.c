@@ -12,6 +12,7 @@
 #include "catalogue.h"
 #include "priv.h"
 
+#define RAM_ALIGN       512 /* copying needs none: the least that is allowed */
 #define RAM_PREFIX      "ram:"
 #define RAM_HUGE_BYTES  (2u << 20)
 #define RAM_PIECE_BYTES (16u << 20)
@@ -87,6 +88,7 @@ static int load_index(struct loading *l)
 
         if (l->before && set_find(set, o.path, o.path_bytes) != PATHMAP_NONE)
             continue;
+        o.pub.align = l->volume->align;
         if (l->volume->ram)
             o.pub.mapped = l->volume->ram + o.base;
         set->objects[set->count] = o;
@@ -135,12 +137,15 @@ static int volume_load(struct diskmap_set *set, struct diskmap_medium *medium, b
     struct catalogue catalogue;
     int rc;
 
-    *volume = (struct set_volume){.align = ram ? 512 : direct_enable(medium_fd(medium))};
+    *volume = (struct set_volume){.align = RAM_ALIGN};
     rc = catalogue_load(medium, &sink, &catalogue, NULL, why, why_bytes);
     if (rc)
         return rc;
+    // From here on the file is read in whole blocks only.
     if (ram)
         rc = ram_load(volume, medium, catalogue.super.volume_blocks * DISKMAP_BLOCK_BYTES);
+    else
+        volume->align = direct_enable(medium_fd(medium));
     if (!rc)
         rc = load_index(&loading);
     if (rc)

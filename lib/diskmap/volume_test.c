@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/rand.h"
-#include "medium_test.h"
+#include "memory_test.h"
 
 #define LIMIT_BYTES (64u << 20)
 

@@ -113,6 +113,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     clamp_lost(conn);
     conn->backoff = 0;
     conn->progress_ns = now_ns;
+    ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
     stat_add(&tcp->stats.bytes_acked, acked);
     if (conn->recovery == RECOVERY_FAST) {
         ack_in_fast_recovery(conn, acked);

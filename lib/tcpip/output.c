@@ -57,17 +57,13 @@ static void cursor_skip(struct cursor *c, uint64_t n)
     }
 }
 
-/* RFC 1071 over slices of any length: a part that starts at an odd byte counts with its bytes
- * swapped. */
 static uint64_t sum_slices(uint64_t sum, const struct nmio_frame *frame)
 {
-    bool odd = false;
+    size_t at = 0;
 
     for (uint32_t i = 0; i < frame->slice_count; i++) {
-        uint16_t part = ip_sum_fold(ip_sum(0, frame->slices[i].data, frame->slices[i].len));
-
-        sum += odd ? __builtin_bswap16(part) : part;
-        odd ^= frame->slices[i].len & 1;
+        sum = ip_sum_at(sum, at, frame->slices[i].data, frame->slices[i].len);
+        at += frame->slices[i].len;
     }
     return sum;
 }
@@ -353,10 +349,15 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 
         if (conn->recovery == RECOVERY_RTO) { /* slow start over everything that was sent */
             uint64_t flight = tcp_in_flight(conn);
+            uint64_t room = conn->cwnd > flight ? conn->cwnd - flight : 0;
 
-            if (flight >= conn->cwnd)
+            /* The segment at snd_una may always go: without it no ACK will come to make room. A
+             * window probe leaves the bytes behind it in flight, as far as anybody knows. */
+            if (conn->rtx_nxt == conn->snd_una)
+                room = max_u64(room, conn->mss);
+            if (room == 0)
                 return ASKED_ENOUGH;
-            want = min_u64(want, conn->cwnd - flight);
+            want = min_u64(want, room);
         }
         if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
             return ASKED_ENOUGH;

@@ -161,6 +161,7 @@ static void promise_keep(struct app_side *side, struct app_promise *promise)
         }
         offset += slice->len;
     }
+    side_trace(side, "answers", promise->offset, promise->len);
     tcp_send(side->conn, promise->offset, promise->slices, promise->slice_count,
              host->world->now_ns);
 }
@@ -174,7 +175,6 @@ static void side_answer(struct world_event *event)
     side->promise_count--;
     if (side->promise_count)
         world_at(side->host->world, &side->answer, promise_at(side, 0)->due_ns);
-    side_trace(side, "answers", promise.offset, promise.len);
     promise_keep(side, &promise);
 }
 

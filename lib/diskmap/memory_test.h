@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * medium_test.h - for tests and fuzzing: a medium in memory, and the repair of checksums, so that
+ * memory_test.h - for tests and fuzzing: a medium in memory, and the repair of checksums, so that
  * what lies behind them is reached by hostile bytes.
  */
-#ifndef DISKMAP_MEDIUM_TEST_H
-#define DISKMAP_MEDIUM_TEST_H
+#ifndef DISKMAP_MEMORY_TEST_H
+#define DISKMAP_MEMORY_TEST_H
 
 #include <errno.h>
 #include <stdlib.h>
