@@ -124,14 +124,18 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
 
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
- * SHLD-14): where scaling rounds the field down, what was promised before is still accepted.
+ * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
+ * moves right in steps worth a segment, so that no peer is led to send less (3.8.6.2.2).
  */
 static uint16_t window_to_tell(struct tcp_conn *conn, bool syn)
 {
     uint8_t shift = syn ? 0 : conn->rcv_wscale;
     uint64_t edge = max_u64(conn->rcv_nxt + conn->rcv_wnd, conn->rcv_adv);
-    uint64_t field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
+    uint64_t field;
 
+    if (edge - conn->rcv_adv < tcp_window_step(conn))
+        edge = conn->rcv_adv;
+    field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
     conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt + (field << shift));
     return (uint16_t)field;
 }
