@@ -417,6 +417,7 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         return min_u64(room, avail);
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
+        conn->progress_ns = now_ns; /* the user timeout begins here */
         if (room == 0) {
             tcp_rto_arm(conn, now_ns);
         } else {
