@@ -26,6 +26,7 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
     }
     rto = conn->srtt_us + max_u64(TCP_RTT_GRANULARITY_US, 4ull * conn->rttvar_us);
     conn->rto_us = (uint32_t)min_u64(max_u64(rto, TCP_RTO_MIN_US), TCP_RTO_MAX_US);
+    conn->backoff = 0; /* only a sample ends it: Karn's other half */
 }
 
 /*
@@ -115,7 +116,6 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     sample_rtt(conn, seg, now_ns);
     conn->snd_una = seg->ack64;
     clamp_lost(conn);
-    conn->backoff = 0;
     conn->progress_ns = now_ns;
     stat_add(&tcp->stats.bytes_acked, acked);
     if (conn->recovery == RECOVERY_FAST) {

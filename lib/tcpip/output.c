@@ -204,8 +204,10 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
 {
     if (conn->snd_una == conn->snd_nxt) {
         conn->progress_ns = now_ns;
-        conn->backoff = 0;
-        conn->rto_at_ns = 0; /* what ran was the persist or override timer */
+        if (conn->rto_at_ns) { /* what ran was the persist or override timer */
+            conn->rto_at_ns = 0;
+            conn->backoff = 0;
+        }
     }
     if (again) {
         conn->flags &= (uint16_t)~CONN_RTT_TIMED;
