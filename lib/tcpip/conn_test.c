@@ -422,6 +422,40 @@ TRACE_TEST(isn)
     assert_int_equal(isn_of(t, 0), a + 1000);
 }
 
+/* MAY-2 (1): the new incarnation's numbers begin beyond the old one's, however much that has sent:
+ * the clock of ISNs makes 250 KB/s, we more. */
+TRACE_TEST(time_wait_reopened_with_a_larger_isn)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    uint32_t last;
+
+    tcp_write(app->conn, 14600);
+    tcp_close(app->conn);
+    trace_turn(t);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = FIN | ACK, .seq = 1, .ack = 14602);
+    EXPECT(t, .flags = ACK, .seq = 14602, .ack = 2);
+    last = t->iss[0] + 14602;
+    SEND(t, .flags = SYN, .seq = 5000);
+    EXPECT(t, .flags = SYN | ACK, .seq = 0, .ack = 5001);
+    assert_true((int32_t)(t->iss[0] - last) > 0);
+    SEND(t, .flags = ACK, .seq = 5001, .ack = 1);
+    trace_write(t, &t->apps[1], 100);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 5001, .len = 100);
+}
+
+/* RFC 6191 2: equal timestamps, and the sequence number decides. */
+TRACE_TEST(time_wait_reopened_with_the_same_timestamp)
+{
+    t->ts = true;
+    t->ts_base = 5000;
+    reach_time_wait(t, 0);
+    SEND(t, .flags = SYN, .seq = (uint32_t)-500, .has_ts = true, .tsval = 5000);
+    EXPECT(t, .flags = ACK, .seq = 2, .ack = 2);
+    SEND(t, .flags = SYN, .seq = 5000, .has_ts = true, .tsval = 5000);
+    EXPECT(t, .flags = SYN | ACK, .seq = 0, .ack = 5001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +487,8 @@ int main(void)
         cmocka_unit_test(time_wait_reset),
         cmocka_unit_test(time_wait_recycled),
         cmocka_unit_test(isn),
+        cmocka_unit_test(time_wait_reopened_with_a_larger_isn),
+        cmocka_unit_test(time_wait_reopened_with_the_same_timestamp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -519,9 +519,26 @@ static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
     if (conn->state != TCP_TIME_WAIT ||
         (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
         return false;
-    if ((conn->flags & CONN_TS) && seg->has_ts)
+    if ((conn->flags & CONN_TS) && seg->has_ts && seg->tsval != conn->ts_recent)
         return (int32_t)(seg->tsval - conn->ts_recent) > 0;
     return seg->seq64 > conn->rcv_nxt;
+}
+
+#define REOPEN_ISN_GAP 0x20000 /* beyond the largest unscaled window, with room to spare */
+
+/* Our new sequence numbers must begin beyond the old ones, too (MAY-2); the clock that they are
+ * taken from makes 250 KB/s, and we more. */
+static void reopen(struct tcp *tcp, struct tcp_conn *old, const struct ip_dgram *dgram,
+                   const struct tcp_seg *seg, uint64_t now_ns)
+{
+    uint32_t beyond = (uint32_t)old->snd_nxt + REOPEN_ISN_GAP;
+    struct tcp_conn *conn;
+
+    tcp_conn_end(old, TCP_END_DONE, now_ns);
+    input_no_conn(tcp, dgram, seg, now_ns);
+    conn = tcp_conn_find(tcp, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port);
+    if (conn && (int32_t)(conn->iss - beyond) < 0)
+        tcp_conn_start_at(conn, beyond);
 }
 
 void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
@@ -543,13 +560,11 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
     if (conn) {
         seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
         seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
-        if (reopens(conn, &seg)) {
-            tcp_conn_end(conn, TCP_END_DONE, now_ns);
-            conn = NULL;
-        }
     }
     if (!conn)
         input_no_conn(tcp, dgram, &seg, now_ns);
+    else if (reopens(conn, &seg))
+        reopen(tcp, conn, dgram, &seg, now_ns);
     else if (conn->state == TCP_SYN_SENT)
         input_syn_sent(conn, &seg, dgram, now_ns);
     else if (!input_fast(conn, &seg, now_ns))

@@ -200,6 +200,7 @@ struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uin
 int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
                  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
                  uint64_t now_ns);
+void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
 void tcp_conn_ready(struct tcp_conn *conn);
