@@ -144,8 +144,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
 static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     return seg->ack64 == conn->snd_una && conn->snd_una < conn->snd_nxt && seg->len == 0 &&
-           !(seg->flags & (TCP_SYN | TCP_FIN)) && conn->snd_wnd > 0 &&
-           seg->window << conn->snd_wscale == conn->snd_wnd;
+           !(seg->flags & (TCP_SYN | TCP_FIN)) && conn->snd_wnd > 0 && seg->window == conn->snd_wnd;
 }
 
 static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
@@ -163,11 +162,10 @@ static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
 /* RFC 9293 3.10.7.4, fifth: only a newer segment may change the window. */
 static void update_window(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
-    uint32_t window;
+    uint32_t window = seg->window;
 
     if (seg->seq64 < conn->snd_wl1 || (seg->seq64 == conn->snd_wl1 && seg->ack64 < conn->snd_wl2))
         return;
-    window = seg->window << conn->snd_wscale;
     if (conn->snd_wnd == 0 && window > 0) {
         /* The window opens. Probes that went beyond it were not taken: they go again at once. */
         if (conn->snd_una < conn->snd_nxt && conn->recovery == RECOVERY_NONE)

@@ -105,7 +105,7 @@ static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const s
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     tcp_conn_set_state(conn, TCP_ESTABLISHED);
-    conn->snd_wnd = seg->window << (seg->flags & TCP_SYN ? 0 : conn->snd_wscale);
+    conn->snd_wnd = seg->window;
     conn->max_snd_wnd = max_u32(conn->max_snd_wnd, conn->snd_wnd);
     conn->snd_wl1 = seg->seq64;
     conn->snd_wl2 = seg->ack64;
@@ -180,7 +180,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
         owe_ack(conn);
-    } else { /* simultaneous open, figure 8 */
+    } else { /* simultaneous open, figure 7 */
         conn->snd_wnd = conn->max_snd_wnd = seg->window;
         tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
         conn->flags |= CONN_SYN_OWED;
@@ -286,11 +286,14 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         return DROP;
     if (conn->state == TCP_SYN_RECEIVED && (seg->flags & TCP_SYN) &&
         seg->seq64 == conn->rcv_nxt - 1) {
-        conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
-        tcp_conn_ready(conn);
-        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 8). */
-        if (!(seg->flags & TCP_ACK))
+        if (!(seg->flags & TCP_ACK)) {
+            conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
+            tcp_conn_ready(conn);
             return DROP;
+        }
+        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The
+         * peer's SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
+        owe_ack(conn);
         seg->flags &= (uint8_t)~TCP_SYN;
         seg->seq64++;
         return CONTINUE;
@@ -560,6 +563,8 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
     if (conn) {
         seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
         seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
+        if (!(seg.flags & TCP_SYN)) /* RFC 7323 2.2 */
+            seg.window <<= conn->snd_wscale;
     }
     if (!conn)
         input_no_conn(tcp, dgram, &seg, now_ns);
