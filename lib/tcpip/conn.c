@@ -124,11 +124,15 @@ static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn
     tcp_conn_start_at(conn, (uint32_t)f + (uint32_t)(now_ns / 4000));
 }
 
-/* When every block is in use, the oldest connection that only waits for old segments makes room. */
+/* When every block is in use, those that ended this turn make room (new connections are made only
+ * by tcp_input and tcp_connect, which hold none of them), then the oldest that only waits for old
+ * segments. */
 static struct tcp_conn *conn_alloc(struct tcp *tcp)
 {
     struct tcp_conn *oldest;
 
+    if (tcp->conns.in_use == tcp->conns.capacity)
+        tcp_bury(tcp);
     if (tcp->conns.in_use == tcp->conns.capacity && !list_empty(&tcp->time_wait)) {
         oldest = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
         tcp_conn_end(oldest, TCP_END_DONE, tcp->now_ns);
