@@ -477,8 +477,12 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
-    if (first)
+    if (first) {
+        conn->flags |= CONN_RTT_TIMED;
         conn->rtt_ns = now_ns;
+    } else {
+        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+    }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
 }
