@@ -73,7 +73,8 @@ static void clamp_lost(struct tcp_conn *conn)
 static void enter_fast_recovery(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
-    uint32_t flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX);
+    /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
+    uint32_t flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, conn->cwnd);
 
     stat_inc(&tcp->stats.fast_retransmits);
     tcp->cc->on_loss(conn, flight, now_ns);
