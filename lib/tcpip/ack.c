@@ -107,6 +107,10 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     struct tcp *tcp = conn->tcp;
     uint64_t acked = seg->ack64 - conn->snd_una;
     uint64_t flight = tcp_in_flight(conn);
+    /* After a timeout an ACK also covers what had arrived before it: RFC 3465 2.3 has it count as
+     * one segment. */
+    uint64_t counted =
+        conn->recovery == RECOVERY_RTO ? min_u64(acked, conn->mss) : min_u64(acked, TCP_CWND_MAX);
 
     sample_rtt(conn, seg, now_ns);
     conn->snd_una = seg->ack64;
@@ -125,7 +129,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
          * must have been in use, since the watermark leaves up to the other half for the next read.
          */
         if (flight * 2 >= conn->cwnd)
-            tcp->cc->on_ack(conn, (uint32_t)min_u64(acked, TCP_CWND_MAX), now_ns);
+            tcp->cc->on_ack(conn, (uint32_t)counted, now_ns);
     }
     if (conn->snd_una == conn->snd_nxt)
         conn->rto_at_ns = 0;

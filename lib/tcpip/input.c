@@ -193,6 +193,12 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
 /* --- 3.10.7.4: the other states -----------------------------------------------------------------
  */
 
+/* RFC 7323 5.5: what the peer's clock showed so long ago says nothing about what it shows now. */
+static bool ts_recent_void(const struct tcp_conn *conn, uint64_t now_ns)
+{
+    return now_ns - conn->heard_ns > TCP_TS_IDLE_NS;
+}
+
 /* RFC 7323 5.3 R1. */
 static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -202,7 +208,7 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
         return CONTINUE;
     if ((int32_t)(seg->tsval - conn->ts_recent) >= 0)
         return CONTINUE;
-    if (now_ns - conn->heard_ns > TCP_TS_IDLE_NS)
+    if (ts_recent_void(conn, now_ns))
         return CONTINUE;
     stat_inc(&conn->tcp->stats.drop_paws);
     owe_ack(conn);
@@ -210,10 +216,11 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
 }
 
 /* RFC 7323 4.3: the timestamp to echo is that of the segment that makes the ACK due. */
-static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first)
+static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first,
+                        uint64_t now_ns)
 {
     if ((conn->flags & CONN_TS) && seg->has_ts && first <= conn->last_ack_sent &&
-        (int32_t)(seg->tsval - conn->ts_recent) >= 0)
+        ((int32_t)(seg->tsval - conn->ts_recent) >= 0 || ts_recent_void(conn, now_ns)))
         conn->ts_recent = seg->tsval;
 }
 
@@ -287,7 +294,7 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
      * copy's timestamp, and the sender would take its own timeout for a round trip, and the next
      * timeout would be longer for it. */
     if (seg->seq64 + tcp_seg_len(seg) >= conn->last_ack_sent)
-        remember_ts(conn, seg, seg->seq64);
+        remember_ts(conn, seg, seg->seq64, now_ns);
     stat_inc(&conn->tcp->stats.drop_out_of_window);
     if (seg->flags & TCP_RST)
         return DROP;
@@ -485,7 +492,7 @@ static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_
     stat_inc(&conn->tcp->stats.fast_path);
     conn->heard_ns = now_ns;
     conn->probes = 0;
-    remember_ts(conn, seg, seg->seq64);
+    remember_ts(conn, seg, seg->seq64, now_ns);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
         take_data(conn, seg, now_ns);
@@ -501,7 +508,7 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
         return;
     if (check_seq(conn, seg, now_ns) == DROP)
         return;
-    remember_ts(conn, seg, first);
+    remember_ts(conn, seg, first, now_ns);
     conn->heard_ns = now_ns;
     conn->probes = 0;
     if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||

@@ -561,6 +561,23 @@ TRACE_TEST(icmp_is_soft)
     EXPECT_STATE(app, TCP_ESTABLISHED);
 }
 
+/* 5.5: after 24 days of silence the timestamp is void, and the new one takes its place. */
+TRACE_TEST(paws_after_24_days)
+{
+    struct trace_app *app;
+
+    t->ts = true;
+    t->ts_base = 0x90000000u;
+    app = trace_establish(t, 0);
+    ADVANCE(t, 25ull * 86400 * 1000);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .len = 10, .has_ts = true, .tsval = 0x80000000u);
+    assert_int_equal(app->received, 10);
+    SEND(t, .flags = ACK, .seq = 11, .ack = 1, .len = 10, .has_ts = true, .tsval = 0x80000001u);
+    assert_int_equal(app->received, 20);
+    ADVANCE(t, 40);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 21, .has_ts = true, .tsecr = 0x80000000u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -598,6 +615,7 @@ int main(void)
         cmocka_unit_test(ts_recent),
         cmocka_unit_test(sequence_numbers_wrap),
         cmocka_unit_test(icmp_is_soft),
+        cmocka_unit_test(paws_after_24_days),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,8 +322,10 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
 }
 
 /* Asks for [*next, *next + want) and moves *next by what was promised. A synchronous answer arrives
- * within fill and finds the whole range asked for. */
-static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint64_t now_ns)
+ * within fill and finds the whole range asked for; it moves *sent, over a FIN that rode on it too.
+ */
+static enum asked ask(struct tcp_conn *conn, uint64_t *next, const uint64_t *sent, uint64_t want,
+                      uint64_t now_ns)
 {
     uint64_t from = *next;
     uint32_t n;
@@ -334,7 +336,7 @@ static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(n <= want);
-    *next = from + n;
+    *next = max_u64(from + n, *sent);
     if (n > 0)
         return ASKED_ENOUGH;
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -361,7 +363,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
         }
         if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->rtx_nxt, want, now_ns);
+        rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
     }
@@ -435,7 +437,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
         if (want == 0)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->snd_asked, want, now_ns);
+        rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
@@ -583,8 +585,8 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 
         if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
             dry = true;
-            /* In order, and before those that became ready meanwhile. An answer from within fill
-             * may have made this one ready again: it is on one list only. */
+            /* In order, and before those that became ready meanwhile, of which this one may be: an
+             * answer or a tcp_write from within fill puts it there. */
             list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
         }

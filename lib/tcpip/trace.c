@@ -128,6 +128,8 @@ static uint32_t app_fill(void *user, struct tcp_conn *conn, uint64_t offset, uin
         assert_true(app->promise_count < TRACE_PROMISES);
         app->promises[app->promise_count++] = (struct trace_promise){offset, len};
     }
+    if (app->refuse_after && --app->refuse_after == 0)
+        app->fill = FILL_REFUSE;
     return len;
 }
 

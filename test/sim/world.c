@@ -181,8 +181,9 @@ void world_sleep(struct world *world, uint64_t until_ns)
 
 /* Packets that cross in no time come back in no time, but not without end. */
 #define TURNS_AT_ONE_TIME_MAX 200000
-/* A turn that finds nothing to do and still asks to be called at once is a busy loop. */
-#define IDLE_TURNS_MAX 64
+/* Turns in which nothing arrives, though somebody asked to be called at once: a window of a
+ * megabyte may be filled in portions of a kilobyte, one a turn. More is a busy loop. */
+#define IDLE_TURNS_MAX 10000
 /* A starved worker polls; in reality its turns take about so long. */
 #define STARVED_TURN_NS (100 * NS_PER_US)
 
