@@ -25,7 +25,8 @@ struct worker_limits worker_limits_default(void)
     };
 }
 
-/* --- the turn ---------------------------------------------------------------------------------- */
+/* --- the turn ----------------------------------------------------------------------------------
+ */
 
 static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
 {
@@ -109,7 +110,8 @@ bool worker_drained(const struct worker *w)
     return w->sessions.in_use == 0;
 }
 
-/* --- putting it together ------------------------------------------------------------------------ */
+/* --- putting it together ------------------------------------------------------------------------
+ */
 
 static uint32_t responses_max(const struct worker_config *config)
 {
@@ -209,16 +211,15 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
 static int open_disk(struct worker *w, char *why, size_t why_bytes)
 {
     const struct worker_config *c = &w->config;
-    struct diskmap_config disk = {.arena = c->arena,
-                                  .depth = c->disk_depth,
-                                  .fault = c->disk_fault};
+    struct diskmap_config disk = {
+        .arena = c->arena, .depth = c->disk_depth, .fault = c->disk_fault};
 
     mem_chunks_region(&w->chunks, &disk.buffers, &disk.buffers_bytes);
     return diskmap_open(&w->dm, c->set, &disk, why, why_bytes);
 }
 
-int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
-                char *why, size_t why_bytes)
+int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns, char *why,
+                size_t why_bytes)
 {
     struct worker *w = mem_arena_alloc(config->arena, sizeof(*w), CACHE_LINE);
     int rc = -ENOMEM;
@@ -231,7 +232,8 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     w->now_ns = now_ns;
     w->head_limits = http1_limits_default;
     w->head_limits.target_bytes = TARGET_BYTES_MAX;
-    w->head_limits.head_bytes = REQUEST_BYTES - 1; /* a full buffer is too much, not a reason to wait */
+    w->head_limits.head_bytes =
+        REQUEST_BYTES - 1; /* a full buffer is too much, not a reason to wait */
     timer_wheel_init(&w->wheel, now_ns);
     rc = open_pools(w);
     if (rc < 0)

@@ -195,9 +195,8 @@ static int uring_fd(struct device *dev)
         (void)io_uring_cq_eventfd_toggle(&u->ring, true);
     u->armed = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if ((io_uring_cq_ready(&u->ring) > 0 ||
-         (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
-          (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))) &&
+    if ((io_uring_cq_ready(&u->ring) > 0 || (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+                                             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))) &&
         write(u->event_fd, &one, sizeof(one)) < 0)
         return u->event_fd; // the counter is full, which wakes as well
     return u->event_fd;

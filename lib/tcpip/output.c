@@ -120,14 +120,18 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
 
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
- * SHLD-14): where scaling rounds the field down, what was promised before is still accepted.
+ * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
+ * moves right in steps worth a segment, so that no peer is led to send less (3.8.6.2.2).
  */
 static uint16_t window_to_tell(struct tcp_conn *conn, bool syn)
 {
     uint8_t shift = syn ? 0 : conn->rcv_wscale;
     uint64_t edge = max_u64(conn->rcv_nxt + conn->rcv_wnd, conn->rcv_adv);
-    uint64_t field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
+    uint64_t field;
 
+    if (edge - conn->rcv_adv < tcp_window_step(conn))
+        edge = conn->rcv_adv;
+    field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
     conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt + (field << shift));
     return (uint16_t)field;
 }
@@ -196,8 +200,10 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
 {
     if (conn->snd_una == conn->snd_nxt) {
         conn->progress_ns = now_ns;
-        conn->backoff = 0;
-        conn->rto_at_ns = 0; /* what ran was the persist or override timer */
+        if (conn->rto_at_ns) { /* what ran was the persist or override timer */
+            conn->rto_at_ns = 0;
+            conn->backoff = 0;
+        }
     }
     if (again) {
         conn->flags &= (uint16_t)~CONN_RTT_TIMED;
@@ -322,8 +328,10 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
 }
 
 /* Asks for [*next, *next + want) and moves *next by what was promised. A synchronous answer arrives
- * within fill and finds the whole range asked for. */
-static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint64_t now_ns)
+ * within fill and finds the whole range asked for; it moves *sent, over a FIN that rode on it too.
+ */
+static enum asked ask(struct tcp_conn *conn, uint64_t *next, const uint64_t *sent, uint64_t want,
+                      uint64_t now_ns)
 {
     uint64_t from = *next;
     uint32_t n;
@@ -334,7 +342,7 @@ static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(n <= want);
-    *next = from + n;
+    *next = max_u64(from + n, *sent);
     if (n > 0)
         return ASKED_ENOUGH;
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -361,7 +369,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
         }
         if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->rtx_nxt, want, now_ns);
+        rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
     }
@@ -412,6 +420,7 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         return min_u64(room, avail);
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
+        conn->progress_ns = now_ns; /* the user timeout begins here */
         if (room == 0) {
             tcp_rto_arm(conn, now_ns);
         } else {
@@ -435,7 +444,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
         if (want == 0)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->snd_asked, want, now_ns);
+        rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
@@ -469,8 +478,12 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
-    if (first)
+    if (first) {
+        conn->flags |= CONN_RTT_TIMED;
         conn->rtt_ns = now_ns;
+    } else {
+        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+    }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
 }
@@ -593,8 +606,8 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 
         if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
             dry = true;
-            /* In order, and before those that became ready meanwhile. An answer from within fill
-             * may have made this one ready again: it is on one list only. */
+            /* In order, and before those that became ready meanwhile, of which this one may be: an
+             * answer or a tcp_write from within fill puts it there. */
             list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
         }

@@ -38,7 +38,7 @@ def atlas(*args):
 
 def serve_args(*source):
     return ['serve', '--port', 'tap:' + lab.TAP, '--addr', lab.SERVER + lab.BITS, '--host-addr',
-            lab.HOST + lab.BITS, *source, '--listen', '80', '--admin', '127.0.0.1:9100']
+            lab.HOST + lab.BITS, '--listen', '80', '--admin', '127.0.0.1:9100', *source]
 
 
 def refuses(name, status, args):
@@ -53,7 +53,7 @@ def refuses(name, status, args):
 def usage():
     volume = ['--volume', 'x']
     table = {
-        'no command': [], 'unknown command': ['frobnicate'], 'unknown option': serve_args('--what'),
+        'unknown command': ['frobnicate'], 'unknown option': serve_args('--what'),
         'neither volume nor root': serve_args(),
         'volume and root': serve_args(*volume, '--root', '/tmp'),
         'no port': ['serve', '--addr', '10.0.7.2/24', *volume],
@@ -76,6 +76,8 @@ def usage():
     }
     for name, args in table.items():
         refuses('usage: ' + name, 2, args)
+    status, err, out = atlas()
+    lab.ok(status == 2 and 'usage' in err[0], 'usage: no command', status, err)
     status, err, out = atlas('--help')
     lab.ok(status == 0 and 'serve' in out, '--help explains and exits with 0', status, err)
     status, err, out = atlas('--version')
