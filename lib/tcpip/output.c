@@ -264,12 +264,19 @@ static bool fin_due(const struct tcp_conn *conn)
     return (conn->flags & (CONN_CLOSING | CONN_FIN_SENT)) == CONN_CLOSING;
 }
 
+/* A FIN takes a place in the window. One byte beyond, the peer throws it away, and only a timeout
+ * would bring it back. */
+static bool fin_fits(const struct tcp_conn *conn)
+{
+    return conn->snd_end < conn->snd_una + conn->snd_wnd;
+}
+
 /* The part of the answer that is new. */
 static void answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, uint64_t end,
                        uint64_t now_ns)
 {
     uint64_t to = min_u64(end, conn->snd_asked);
-    bool fin = to == conn->snd_end && fin_due(conn);
+    bool fin = to == conn->snd_end && fin_due(conn) && fin_fits(conn);
 
     cursor_skip(c, conn->snd_nxt - seq);
     send_range(conn, c, conn->snd_nxt, to, fin, now_ns);
@@ -457,7 +464,8 @@ static void pull_fin(struct tcp_conn *conn, uint64_t now_ns)
 {
     if (conn->state < TCP_ESTABLISHED)
         return;
-    if (fin_due(conn) && conn->snd_nxt == conn->snd_end) {
+    if (fin_due(conn) && conn->snd_nxt == conn->snd_end &&
+        (fin_fits(conn) || conn->snd_una == conn->snd_nxt)) { /* alone, it probes the window */
         emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
         sent_something(conn, conn->snd_end + 1, false, now_ns);
         fin_is_out(conn);
