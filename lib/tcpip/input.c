@@ -276,11 +276,11 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         trim(conn, seg);
         return CONTINUE;
     }
-    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does
-     * not. */
-    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt &&
-        !(seg->flags & (TCP_SYN | TCP_FIN))) {
+    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data and FIN
+     * do not. */
+    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt && !(seg->flags & TCP_SYN)) {
         seg->len = 0;
+        seg->flags &= (uint8_t)~TCP_FIN;
         owe_ack(conn);
         return CONTINUE;
     }
