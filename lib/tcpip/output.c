@@ -57,17 +57,13 @@ static void cursor_skip(struct cursor *c, uint64_t n)
     }
 }
 
-/* RFC 1071 over slices of any length: a part that starts at an odd byte counts with its bytes
- * swapped. */
 static uint64_t sum_slices(uint64_t sum, const struct nmio_frame *frame)
 {
-    bool odd = false;
+    size_t at = 0;
 
     for (uint32_t i = 0; i < frame->slice_count; i++) {
-        uint16_t part = ip_sum_fold(ip_sum(0, frame->slices[i].data, frame->slices[i].len));
-
-        sum += odd ? __builtin_bswap16(part) : part;
-        odd ^= frame->slices[i].len & 1;
+        sum = ip_sum_at(sum, at, frame->slices[i].data, frame->slices[i].len);
+        at += frame->slices[i].len;
     }
     return sum;
 }
