@@ -3,8 +3,8 @@
  * diskmap.h - objects to blocks, and blocks to buffers without a cache in between.
  *
  * A diskmap_set is what is served: one or more packed volumes, or a directory tree. It is opened
- * once, shared by all workers and not changed by them. A diskmap is one worker's own way to the disks
- * beneath: its queue, its buffers.
+ * once, shared by all workers and not changed by them. A diskmap is one worker's own way to the
+ * disks beneath: its queue, its buffers.
  *
  *     diskmap_find  -> an object, pinned: these very bytes, whatever happens to the name meanwhile
  *     diskmap_read  -> posts a read of some of its bytes into a chunk
@@ -31,7 +31,7 @@
 #include "mem/mem.h"
 
 #define DISKMAP_BLOCK_BYTES 4096
-#define DISKMAP_PATH_MAX 1024 /* longest object path, "/" included, without the final NUL */
+#define DISKMAP_PATH_MAX    1024 /* longest object path, "/" included, without the final NUL */
 
 /* --- what is served ------------------------------------------------------------------------- */
 
@@ -64,7 +64,7 @@ struct diskmap_config {
     struct mem_arena *arena; /* for its own tables */
     void *buffers;           /* all reads go into this region; registered with the device */
     size_t buffers_bytes;
-    uint32_t depth;          /* reads in flight at most, a power of two; more are held back in order */
+    uint32_t depth; /* reads in flight at most, a power of two; more are held back in order */
     const struct diskmap_fault_config *fault; /* or NULL */
 };
 
@@ -75,7 +75,8 @@ struct diskmap_config {
     X(t, inflight, "reads posted and not yet reaped")                                              \
     X(t, inflight_high, "highest number of reads in flight")                                       \
     X(t, doorbells, "submissions to the device")                                                   \
-    X(t, held_back, "reads that had to wait because the device's queue was full")
+    X(t, held_back, "reads that had to wait because the device's queue was full")                  \
+    X(t, registered, "1: the buffers are registered with the kernel, 0: pinned for each read")
 struct diskmap_stats {
     DISKMAP_STATS(STAT_FIELD, )
 };
@@ -83,15 +84,17 @@ extern const struct stat_desc diskmap_stat_descs[];
 
 must_check int diskmap_open(struct diskmap **out, struct diskmap_set *set,
                             const struct diskmap_config *config, char *why, size_t why_bytes);
-/* Waits for the reads in flight: their buffers are the caller's again when it returns. */
+/* Waits for the reads in flight: their buffers are the caller's again when it returns. Called by
+ * the thread that read; a diskmap may be opened by another one than that. */
 void diskmap_close(struct diskmap *dm);
 
 struct diskmap_object {
     uint64_t bytes;
-    int64_t mtime_s;   /* Unix time, for Last-Modified */
-    uint64_t etag[2];  /* changes whenever the bytes may have changed */
-    uint32_t align;    /* granularity of reads, a power of two, 512 to 4096 */
-    const uint8_t *mapped; /* ram: without faults: the bytes themselves, valid while pinned; else NULL */
+    int64_t mtime_s;  /* Unix time, for Last-Modified */
+    uint64_t etag[2]; /* changes whenever the bytes may have changed */
+    uint32_t align;   /* granularity of reads, a power of two, 512 to 4096 */
+    const uint8_t
+        *mapped; /* ram: without faults: the bytes themselves, valid while pinned; else NULL */
 };
 
 /*
@@ -106,10 +109,10 @@ void diskmap_drop(struct diskmap *dm, const struct diskmap_object *object);
 
 struct diskmap_read {
     const struct diskmap_object *object; /* pinned until the read is back */
-    uint64_t off;    /* off + len <= object->bytes, len > 0 */
+    uint64_t off;                        /* off + len <= object->bytes, len > 0 */
     uint32_t len;
-    int32_t result;  /* when reaped: 0 or -errno; after an error the buffer's content is undefined */
-    uint8_t *buf;    /* within config.buffers, aligned to object->align */
+    int32_t result; /* when reaped: 0 or -errno; after an error the buffer's content is undefined */
+    uint8_t *buf;   /* within config.buffers, aligned to object->align */
     uint64_t posted_ns; /* private: */
     struct diskmap_read *next;
 };
@@ -129,9 +132,11 @@ void diskmap_kick(struct diskmap *dm, uint64_t now_ns);
 /* Up to `max` finished reads. Also posts reads that were held back. */
 uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t max,
                       uint64_t now_ns);
-/* Polls readable when reap would find something; -1: none (ram). */
-int diskmap_fd(const struct diskmap *dm);
-/* When a delayed read will be ready; UINT64_MAX: nothing is known to become ready by itself. */
+/* Polls readable when reap would find something; -1: none (ram). Call it anew before every sleep:
+ * a device may wake only those who have announced that they sleep. */
+int diskmap_fd(struct diskmap *dm);
+/* When a delayed read will be ready, 0: now; UINT64_MAX: nothing is known to become ready by
+ * itself. */
 uint64_t diskmap_next_ns(const struct diskmap *dm);
 
 const struct diskmap_stats *diskmap_stats(const struct diskmap *dm);
@@ -141,9 +146,10 @@ const struct hist *diskmap_latency(const struct diskmap *dm); /* posted to reape
 
 /*
  * One process at a time changes a volume (it is locked). Additions are written behind what is
- * there, synced, and become visible all together when the new catalogue's superblock is written; a crash at any
- * write leaves the old catalogue or the new one. Space of removed objects is used again, but
- * never while the catalogue that is valid on disk still refers to it.
+ * there, synced, and become visible all together when the new catalogue's superblock is written; a
+ * crash at any write leaves the old catalogue or the new one. Space of removed objects is used
+ * again, but never while a catalogue that is valid on disk still refers to it, nor while a server
+ * has the volume open: what it serves stays as it was when it opened it.
  */
 struct diskmap_volume;
 
@@ -152,21 +158,30 @@ struct diskmap_medium {
     int (*pwrite)(struct diskmap_medium *medium, const void *data, size_t bytes, uint64_t off);
     int (*pread)(struct diskmap_medium *medium, void *data, size_t bytes, uint64_t off);
     int (*sync)(struct diskmap_medium *medium);
-    int (*resize)(struct diskmap_medium *medium, uint64_t bytes); /* grows a file; -ENOSPC: a device */
+    int (*resize)(struct diskmap_medium *medium,
+                  uint64_t bytes); /* grows a file; -ENOSPC: a device */
+    /* A server has it open and may be sending what was removed since; NULL: nobody can. */
+    bool (*in_use)(struct diskmap_medium *medium);
     uint64_t bytes; /* the size now */
 };
 
+/* Erases what is there. Until the first commit there is no volume. */
 must_check int diskmap_volume_create(struct diskmap_volume **out, struct diskmap_medium *medium,
                                      char *why, size_t why_bytes);
+/* On success `why` is empty, or warns that the newest catalogue is lost and the one before it
+ * stands. */
 must_check int diskmap_volume_open(struct diskmap_volume **out, struct diskmap_medium *medium,
                                    char *why, size_t why_bytes);
 void diskmap_volume_close(struct diskmap_volume *volume); /* what was not committed is forgotten */
 
-/* Reads the object's bytes from `fetch` (returns bytes, 0 at the end, -errno). Replaces a like-named one. */
+/* Reads the object's bytes from `fetch` (returns bytes, 0 at the end, -errno). Replaces a
+ * like-named one. -ENODATA: `fetch` ended early; -ENOSPC; -EINVAL: no proper path; -EBUSY: see
+ * in_use. */
 must_check int diskmap_volume_add(struct diskmap_volume *volume, const char *path, int64_t mtime_s,
                                   uint64_t bytes,
                                   int64_t (*fetch)(void *arg, void *buf, size_t bytes), void *arg);
-must_check int diskmap_volume_remove(struct diskmap_volume *volume, const char *path);
+must_check int diskmap_volume_remove(struct diskmap_volume *volume, const char *path); /* -ENOENT */
+/* After -EIO what lies on disk is unknown, and nothing works any more but to open it again. */
 must_check int diskmap_volume_commit(struct diskmap_volume *volume);
 
 struct diskmap_entry {
@@ -181,13 +196,25 @@ uint64_t diskmap_volume_count(const struct diskmap_volume *volume);
 bool diskmap_volume_entry(struct diskmap_volume *volume, uint64_t i, struct diskmap_entry *entry);
 /* Reads the object back and compares its checksum; `sink` (may be NULL) receives the bytes. 0,
  * -EBADMSG when they are not what was packed, or the sink's error. */
-must_check int diskmap_volume_verify(struct diskmap_volume *volume, const struct diskmap_entry *entry,
+must_check int diskmap_volume_verify(struct diskmap_volume *volume,
+                                     const struct diskmap_entry *entry,
                                      int (*sink)(void *arg, const void *data, size_t bytes),
                                      void *arg);
 
-/* The medium that is a file or block device, locked against other writers. */
+/*
+ * The medium that is a file or block device. `writable` locks it against other writers (-EBUSY)
+ * and, for a block device, against being mounted; otherwise it is marked as in use. `create` makes
+ * a file that is not there, and leaves one that is there as it is.
+ */
 must_check int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writable,
                                    bool create, char *why, size_t why_bytes);
 void diskmap_medium_close(struct diskmap_medium *medium);
+
+enum diskmap_holds {
+    DISKMAP_HOLDS_NOTHING, /* empty, or zeros as far as file systems leave their marks */
+    DISKMAP_HOLDS_VOLUME,  /* maybe a damaged or unfinished one */
+    DISKMAP_HOLDS_OTHER,   /* something that may be dear to someone */
+};
+enum diskmap_holds diskmap_medium_holds(struct diskmap_medium *medium);
 
 #endif

@@ -130,8 +130,8 @@ void eth_input_relayed(struct eth *eth, const uint8_t *frame, uint32_t len, uint
 void eth_timers(struct eth *eth, uint64_t now_ns);
 uint64_t eth_next_ns(const struct eth *eth);
 
-/* The neighbour with this address, held; asked for when nothing is known yet. NULL: the table is
- * full of entries that are held (counted). */
+/* The neighbour with this address, held; asked for when nothing is known yet, so not between
+ * eth_frame and eth_send. NULL: the table is full of entries that are held (counted). */
 struct eth_neigh *eth_neigh_get(struct eth *eth, const struct ip_addr *addr, uint64_t now_ns);
 void eth_neigh_put(struct eth *eth, struct eth_neigh *neigh);
 /* The neighbour has just shown that it hears us (an ACK of new data): no need to ask again soon. */

@@ -400,8 +400,6 @@ void eth_neigh_confirm(struct eth_neigh *neigh, uint64_t now_ns)
 void neigh_send_slow(struct eth *eth, struct eth_neigh *neigh, uint16_t ethertype,
                      struct nmio_frame *frame, uint64_t now_ns)
 {
-    bool ask_again = false;
-
     settle(eth, neigh, now_ns);
     switch ((enum neigh_state)neigh->state) {
     case NEIGH_STALE:
@@ -413,20 +411,13 @@ void neigh_send_slow(struct eth *eth, struct eth_neigh *neigh, uint16_t ethertyp
     case NEIGH_PROBE:
         eth_transmit(eth, neigh, ethertype, frame, now_ns);
         return;
-    case NEIGH_FREE: /* nobody holds those */
-    case NEIGH_UNREACHABLE:
-        ask_again = now_ns >= neigh->asked_ns + NEIGH_RETRANS_NS;
-        if (!ask_again) {
-            stat_inc(&eth->stats.drop_unresolved);
-            break;
-        }
-        waiting_push(eth, neigh, ethertype, frame);
-        break;
+    case NEIGH_FREE:        /* nobody holds those */
+    case NEIGH_UNREACHABLE: /* the last question is a second old: it was waited for */
     case NEIGH_INCOMPLETE:
         waiting_push(eth, neigh, ethertype, frame);
+        frame_release(frame);
         break;
     }
-    frame_release(frame);
-    if (ask_again) /* only now: the port gives the same frame out again */
+    if (neigh->state == NEIGH_UNREACHABLE) /* only now: the port gives the same frame out again */
         ask_everybody(eth, neigh, now_ns);
 }

@@ -56,6 +56,12 @@ int mem_chunks_init(struct mem_chunks *chunks, struct mem_arena *arena, uint32_t
     return 0;
 }
 
+void mem_chunks_region(const struct mem_chunks *chunks, void **base, size_t *bytes)
+{
+    *base = chunk_start(&chunks->chunks[0]);
+    *bytes = chunks->capacity * chunk_stride(chunks->data_bytes);
+}
+
 struct mem_chunk *mem_chunk_get(struct mem_chunks *chunks)
 {
     struct mem_chunk *chunk;

@@ -10,6 +10,8 @@
 #define WHY_MAX 256
 
 const struct stat_desc nmio_stat_descs[] = {NMIO_STATS(STAT_DESC, struct nmio_stats){0}};
+const struct stat_desc nmio_fault_stat_descs[] = {
+    NMIO_FAULT_STATS(STAT_DESC, struct nmio_fault_stats){0}};
 
 int nmio_fail(const char **why, int err, const char *fmt, ...)
 {
@@ -24,14 +26,55 @@ int nmio_fail(const char **why, int err, const char *fmt, ...)
     return err;
 }
 
+/* The part behind "kind:", or NULL. */
+static const char *behind(const char *spec, const char *kind)
+{
+    size_t len = strlen(kind);
+
+    return strncmp(spec, kind, len) == 0 ? spec + len : NULL;
+}
+
+/* "OPTIONS/SPEC" behind "fault:" */
+static int open_fault(struct nmio_port **out, const char *rest, const struct nmio_config *config,
+                      const char **why)
+{
+    const char *slash = strchr(rest, '/');
+    struct nmio_fault_config faults;
+    struct nmio_port *under;
+    int err;
+
+    if (!slash)
+        return nmio_fail(why, -EINVAL, "fault: needs a port below it: fault:%s/tap:NAME", rest);
+    err = nmio_fault_parse(&faults, rest, (size_t)(slash - rest), why);
+    if (err)
+        return err;
+    err = nmio_open(&under, slash + 1, config, why);
+    if (err)
+        return err;
+    err = nmio_fault_open(out, under, config->arena, &faults);
+    if (err) {
+        nmio_close(under);
+        return nmio_fail(why, err, "fault: no memory left in the arena: give it more");
+    }
+    return 0;
+}
+
 int nmio_open(struct nmio_port **out, const char *spec, const struct nmio_config *config,
               const char **why)
 {
+    const char *rest;
+
     if (config->queue >= max_u32(config->queue_count, 1))
         return nmio_fail(why, -EINVAL, "queue %u of %u does not exist", config->queue,
                          config->queue_count);
+    rest = behind(spec, "tap:");
+    if (rest)
+        return nmio_tap_open(out, rest, config, why);
+    rest = behind(spec, "fault:");
+    if (rest)
+        return open_fault(out, rest, config, why);
     return nmio_fail(why, -EINVAL,
-                     "no such port: %.100s", spec);
+                     "no such port: %.100s (there are tap:NAME and fault:OPTIONS/PORT)", spec);
 }
 
 void nmio_close(struct nmio_port *port)

@@ -8,10 +8,10 @@
  *     frame / tx     a blank frame is ours to fill until tx hands it to the port
  *     flush / reap   one doorbell for all that was posted; then the wire is done with it
  *
- * A frame to send is its headers, written into the frame itself, and up to NMIO_SLICES_MAX slices of
- * payload that lie elsewhere: nothing is copied on the way to the port. A slice with an owner holds
- * one reference on that chunk, taken by whoever fills the frame; the port drops it when the wire
- * has read the bytes (in reap, or before). Posting and ringing are separate, though a port for
+ * A frame to send is its headers, written into the frame itself, and up to NMIO_SLICES_MAX slices
+ * of payload that lie elsewhere: nothing is copied on the way to the port. A slice with an owner
+ * holds one reference on that chunk, taken by whoever fills the frame; the port drops it when the
+ * wire has read the bytes (in reap, or before). Posting and ringing are separate, though a port for
  * which ringing is free may send at once. A frame that cannot be sent is dropped and counted, as a
  * full queue in the network would: TCP recovers.
  *
@@ -30,7 +30,7 @@
 
 #define NMIO_HEADER_MAX 128 /* Ethernet 18 + IPv6 40 + TCP 60, rounded up */
 #define NMIO_SLICES_MAX 6   /* a 64 KB frame of 16 KiB records, each with room for header and tag */
-#define NMIO_BATCH 64       /* packets per rx, unless the caller wants fewer */
+#define NMIO_BATCH      64  /* packets per rx, unless the caller wants fewer */
 
 struct nmio_slice {
     const uint8_t *data;
@@ -76,7 +76,8 @@ struct nmio_caps {
     X(t, tx_bytes, "bytes sent, Ethernet headers included")                                        \
     X(t, drop_rx_malformed, "received frames that the port could not make sense of")               \
     X(t, drop_tx_error, "frames that the port refused to send")                                    \
-    X(t, drop_tx_full, "frames that found the port full")
+    X(t, drop_tx_full, "frames that found the port full")                                          \
+    X(t, drop_capture, "packets missing in the capture file, since it could not be written")
 
 struct nmio_stats {
     NMIO_STATS(STAT_FIELD, )
@@ -89,14 +90,15 @@ struct nmio_config {
     struct mem_arena *arena; /* where the port takes its buffers from */
     uint32_t queue;          /* which queue of the port this worker has, and of how many */
     uint32_t queue_count;
-    uint32_t mtu;    /* 0: the port's own */
-    uint8_t mac[6];  /* all zero: the port makes one up */
-    const char *host_addr; /* tap: "192.0.2.1/24" for the host's side, or NULL */
+    uint32_t mtu;          /* 0: the port's own */
+    uint8_t mac[6];        /* all zero: the port makes one up */
+    const char *host_addr; /* tap: for the host's side, "192.0.2.1/24,2001:db8::1/64", or NULL */
 };
 
 /*
- * spec: "tap:NAME". Stacked: "fault:loss=0.01,seed=7/tap:NAME". 0 or -errno; *why then points at a
- * static or thread-local sentence that says what to do.
+ * spec: "tap:NAME". Stacked: "fault:loss=0.01,seed=7/tap:NAME", with the options seed=N, loss=P,
+ * duplicate=P, reorder=P, corrupt=P, delay=10ms, reorder_by=2ms and rx_only. 0 or -errno; *why then
+ * points at a static or thread-local sentence that says what to do.
  */
 must_check int nmio_open(struct nmio_port **out, const char *spec, const struct nmio_config *config,
                          const char **why);
@@ -140,9 +142,9 @@ struct nmio_fault_config {
     uint64_t seed;
     double loss;
     double duplicate;
-    double reorder;      /* held back by reorder_ns, so that later frames overtake it */
-    double corrupt;      /* one to three bits anywhere behind the Ethernet addresses are flipped */
-    uint64_t delay_ns;   /* every frame */
+    double reorder;    /* held back by reorder_ns, so that later frames overtake it */
+    double corrupt;    /* one to three bits of a 16-bit word behind the Ethernet addresses flip */
+    uint64_t delay_ns; /* every frame */
     uint64_t reorder_ns;
     bool rx_only; /* leave what is sent alone */
 };
@@ -164,8 +166,10 @@ const struct nmio_fault_stats *nmio_fault_stats(const struct nmio_port *port);
 
 /*
  * Takes `under` over and writes every packet of both directions to `path` as pcapng, timestamped
- * with now_ns on top of `epoch_ns` (the wall clock at now_ns = 0), with partial checksums completed.
- * GSO frames are written as the wire would carry them, cut into segments.
+ * with now_ns on top of `epoch_ns` (the wall clock at now_ns = 0), with partial checksums
+ * completed. GSO frames are written as the wire would carry them, cut into segments. The file is
+ * written out at least once a second of now_ns, and when the port is closed. Writing it may block:
+ * this is for looking at what goes wrong, not for production.
  */
 must_check int nmio_pcap_open(struct nmio_port **out, struct nmio_port *under, const char *path,
                               uint64_t epoch_ns);

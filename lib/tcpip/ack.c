@@ -118,6 +118,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     conn->snd_una = seg->ack64;
     clamp_lost(conn);
     conn->progress_ns = now_ns;
+    ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
     stat_add(&tcp->stats.bytes_acked, acked);
     if (conn->recovery == RECOVERY_FAST) {
         ack_in_fast_recovery(conn, acked);

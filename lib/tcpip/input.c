@@ -218,6 +218,15 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
     return DROP;
 }
 
+/* RFC 7323 4.3: the timestamp to echo is that of the segment that makes the ACK due. */
+static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first,
+                        uint64_t now_ns)
+{
+    if ((conn->flags & CONN_TS) && seg->has_ts && first <= conn->last_ack_sent &&
+        ((int32_t)(seg->tsval - conn->ts_recent) >= 0 || ts_recent_void(conn, now_ns)))
+        conn->ts_recent = seg->tsval;
+}
+
 /* First: is any of it in the window? The four cases of the table in 3.10.7.4. */
 static bool acceptable(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
@@ -284,6 +293,11 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         owe_ack(conn);
         return CONTINUE;
     }
+    /* It came again because our ACK was lost. RFC 7323 4.3 would have the next ACK echo the first
+     * copy's timestamp, and the sender would take its own timeout for a round trip, and the next
+     * timeout would be longer for it. */
+    if (seg->seq64 + tcp_seg_len(seg) >= conn->last_ack_sent)
+        remember_ts(conn, seg, seg->seq64, now_ns);
     stat_inc(&conn->tcp->stats.drop_out_of_window);
     if (seg->flags & TCP_RST)
         return DROP;
@@ -321,7 +335,8 @@ static enum verdict check_rst(struct tcp_conn *conn, const struct tcp_seg *seg, 
         stat_inc(&conn->tcp->stats.estab_resets);
     if (conn->state == TCP_SYN_RECEIVED)
         tcp_conn_end(conn, TCP_END_REFUSED, now_ns);
-    else if (conn->state == TCP_CLOSING || conn->state == TCP_LAST_ACK)
+    else if ((conn->state == TCP_CLOSING || conn->state == TCP_LAST_ACK) &&
+             conn->snd_una >= conn->snd_end) /* all data has arrived, only the FIN was in doubt */
         tcp_conn_end(conn, TCP_END_DONE, now_ns);
     else
         tcp_conn_end(conn, TCP_END_RESET, now_ns);
@@ -467,15 +482,6 @@ static void take_fin(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
     conn->ops->recv_end(conn->user, conn, now_ns);
     if (conn->state == TCP_FIN_WAIT_2)
         tcp_conn_time_wait(conn, now_ns);
-}
-
-/* RFC 7323 4.3: the timestamp to echo is that of the segment that makes the ACK due. */
-static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first,
-                        uint64_t now_ns)
-{
-    if ((conn->flags & CONN_TS) && seg->has_ts && first <= conn->last_ack_sent &&
-        ((int32_t)(seg->tsval - conn->ts_recent) >= 0 || ts_recent_void(conn, now_ns)))
-        conn->ts_recent = seg->tsval;
 }
 
 /* The whole of 3.10.7.4 for a segment that can fail none of the other checks. */

@@ -359,10 +359,15 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 
         if (conn->recovery == RECOVERY_RTO) { /* slow start over everything that was sent */
             uint64_t flight = tcp_in_flight(conn);
+            uint64_t room = conn->cwnd > flight ? conn->cwnd - flight : 0;
 
-            if (flight >= conn->cwnd)
+            /* The segment at snd_una may always go: without it no ACK will come to make room. A
+             * window probe leaves the bytes behind it in flight, as far as anybody knows. */
+            if (conn->rtx_nxt == conn->snd_una)
+                room = max_u64(room, conn->mss);
+            if (room == 0)
                 return ASKED_ENOUGH;
-            want = min_u64(want, conn->cwnd - flight);
+            want = min_u64(want, room);
         }
         if (unanswered >= asked_max)
             return ASKED_ENOUGH;

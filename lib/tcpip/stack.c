@@ -172,7 +172,7 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_ns)
 
 void *tcp_conn_user(const struct tcp_conn *conn)
 {
-    return conn->user;
+    return conn->ops ? conn->user : NULL;
 }
 
 enum tcp_state tcp_conn_state(const struct tcp_conn *conn)

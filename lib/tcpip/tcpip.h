@@ -185,6 +185,7 @@ void tcp_close(struct tcp_conn *conn);
 /* Resets the connection. `closed` is called with TCP_END_ABORTED before it returns. */
 void tcp_abort(struct tcp_conn *conn, uint64_t now_ns);
 
+/* NULL while, or after, the application has nothing to do with it. */
 void *tcp_conn_user(const struct tcp_conn *conn);
 enum tcp_state tcp_conn_state(const struct tcp_conn *conn);
 

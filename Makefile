@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A thin front door: everything real is in meson.build and tools/. Each target first installs the
+# Debian packages it needs and that are missing (tools/deps). DEPS=no leaves that out.
+#
+#   make            build into build/
+#   make demo       make a sample video, serve it on a TAP, say where to watch (PORT=80 NET=10.77.0)
+#   make check      build and run every test; STAGES="unit style" runs only these
+#   make bench      measure us beside our peers
+#   make install    install under prefix (/usr/local), below DESTDIR if that is set
+#   make format     clang-format over the C files
+#   make clean      remove what was built
+
+prefix = /usr/local
+PORT = 80
+NET = 10.77.0
+DEPS = yes
+STAGES =
+
+deps = $(if $(filter no,$(DEPS)),true,tools/deps)
+
+all: build
+
+build:
+	@$(deps) build
+	@$(MAKE) --no-print-directory compile
+
+# Apart from `build`, so that tools/check can build without asking for packages again.
+compile: build/build.ninja
+	@ninja -C build
+
+build/build.ninja:
+	@meson setup build -Doptimization=3 -Dprefix=$(prefix)
+
+demo:
+	@$(deps) demo
+	@$(MAKE) --no-print-directory compile
+	@tools/demo --port $(PORT) --net $(NET)
+
+check:
+	@$(deps) check
+	@tools/check $(STAGES)
+
+bench:
+	@$(deps) bench
+	@$(MAKE) --no-print-directory compile
+	@bench/run
+
+install: build
+	@meson configure build -Dprefix=$(prefix)
+	@meson install -C build
+
+format:
+	@$(deps) style
+	@find lib apps test fuzz -name '*.[ch]' -exec clang-format-14 -i {} +
+
+clean:
+	rm -rf build build-asan demo/out demo/node_modules
+
+.PHONY: all build compile demo check bench install format clean

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "options.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define READ_KIB_DEFAULT 60 /* one chunk fills one GSO frame of 64 KB, headers included */
+#define READ_KIB_MAX     60
+#define DRAIN_S_DEFAULT  30
+#define CONNS_MAX        4000000
+#define SECONDS_MAX      86400
+#define ARENA_MIB_MAX    65536
+
+static const char usage[] =
+    "usage: atlas serve --port tap:NAME --addr ADDRESS/BITS (--volume SPEC... | --root DIR) "
+    "[option...]\n"
+    "\n"
+    "  --port tap:NAME          the network port; made if it is not there\n"
+    "  --addr ADDRESS/BITS      an address to answer for; may be given several times\n"
+    "  --host-addr ADDRESS/BITS give this address to the host's side of the TAP\n"
+    "  --gateway ADDRESS        the router to other networks (default: the host's side)\n"
+    "  --volume SPEC            a volume: a file, a block device, or ram:PATH; several times\n"
+    "  --root DIR               or a directory tree as it lies\n"
+    "  --listen PORT            TCP port (80)\n"
+    "  --workers N              threads, each with a queue of the port (1)\n"
+    "  --poll adaptive|busy     sleep when idle, or never (adaptive)\n"
+    "  --cc newreno             congestion control (newreno)\n"
+    "  --mtu BYTES              largest IP packet (the port's)\n"
+    "  --pcap FILE              write every packet to a pcapng file\n"
+    "  --admin ADDRESS:PORT     /metrics, /status and /healthz on a socket of the kernel\n"
+    "  --arena MIB              memory for data in flight, all workers together\n"
+    "  --read-size KIB          largest read, 4 to 60, a multiple of 4 (60)\n"
+    "  --conns N                connections at once, all workers together (16384)\n"
+    "  --header-timeout S       for a request's head to arrive (60)\n"
+    "  --idle-timeout S         between requests (75)\n"
+    "  --send-timeout S         without the client taking anything (60)\n"
+    "  --linger-timeout S       for the client to close after us (30)\n"
+    "  --user-timeout S         without an answer from the client's machine (100)\n"
+    "  --drain-timeout S        for responses to end after SIGTERM (30)\n"
+    "  --cors                   let pages of any origin read what is served\n"
+    "  --cache-control VALUE    the Cache-Control field of responses\n"
+    "  --help                   this\n";
+
+enum option_id {
+    OPT_PORT = 256,
+    OPT_ADDR,
+    OPT_HOST_ADDR,
+    OPT_GATEWAY,
+    OPT_VOLUME,
+    OPT_ROOT,
+    OPT_LISTEN,
+    OPT_WORKERS,
+    OPT_POLL,
+    OPT_CC,
+    OPT_MTU,
+    OPT_PCAP,
+    OPT_ADMIN,
+    OPT_ARENA,
+    OPT_READ_SIZE,
+    OPT_CONNS,
+    OPT_HEADER_TIMEOUT,
+    OPT_IDLE_TIMEOUT,
+    OPT_SEND_TIMEOUT,
+    OPT_LINGER_TIMEOUT,
+    OPT_USER_TIMEOUT,
+    OPT_DRAIN_TIMEOUT,
+    OPT_CORS,
+    OPT_CACHE_CONTROL,
+    OPT_HELP,
+};
+
+static const struct option long_options[] = {
+    {"port", required_argument, NULL, OPT_PORT},
+    {"addr", required_argument, NULL, OPT_ADDR},
+    {"host-addr", required_argument, NULL, OPT_HOST_ADDR},
+    {"gateway", required_argument, NULL, OPT_GATEWAY},
+    {"volume", required_argument, NULL, OPT_VOLUME},
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"workers", required_argument, NULL, OPT_WORKERS},
+    {"poll", required_argument, NULL, OPT_POLL},
+    {"cc", required_argument, NULL, OPT_CC},
+    {"mtu", required_argument, NULL, OPT_MTU},
+    {"pcap", required_argument, NULL, OPT_PCAP},
+    {"admin", required_argument, NULL, OPT_ADMIN},
+    {"arena", required_argument, NULL, OPT_ARENA},
+    {"read-size", required_argument, NULL, OPT_READ_SIZE},
+    {"conns", required_argument, NULL, OPT_CONNS},
+    {"header-timeout", required_argument, NULL, OPT_HEADER_TIMEOUT},
+    {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
+    {"send-timeout", required_argument, NULL, OPT_SEND_TIMEOUT},
+    {"linger-timeout", required_argument, NULL, OPT_LINGER_TIMEOUT},
+    {"user-timeout", required_argument, NULL, OPT_USER_TIMEOUT},
+    {"drain-timeout", required_argument, NULL, OPT_DRAIN_TIMEOUT},
+    {"cors", no_argument, NULL, OPT_CORS},
+    {"cache-control", required_argument, NULL, OPT_CACHE_CONTROL},
+    {"help", no_argument, NULL, OPT_HELP},
+    {0},
+};
+
+/* --- values -------------------------------------------------------------------------------------
+ */
+
+static bool number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0' && text[0] != '-' && *out >= min && *out <= max)
+        return true;
+    log_error("--%s takes a number from %llu to %llu, not '%s'", name, (unsigned long long)min,
+              (unsigned long long)max, text);
+    return false;
+}
+
+static bool number_u32(const char *name, const char *text, uint32_t min, uint32_t max,
+                       uint32_t *out)
+{
+    uint64_t v;
+
+    if (!number(name, text, min, max, &v))
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+static bool seconds(const char *name, const char *text, uint64_t *out_ns)
+{
+    uint64_t v;
+
+    if (!number(name, text, 1, SECONDS_MAX, &v))
+        return false;
+    *out_ns = v * NS_PER_S;
+    return true;
+}
+
+static bool port_number(const char *name, const char *text, uint16_t *out)
+{
+    uint64_t v;
+
+    if (!number(name, text, 1, 65535, &v))
+        return false;
+    *out = (uint16_t)v;
+    return true;
+}
+
+static bool take_addr(struct serve_options *o, const char *text)
+{
+    if (o->addr_count == WORKER_ADDRS_MAX) {
+        log_error("--addr can be given %d times at most", WORKER_ADDRS_MAX);
+        return false;
+    }
+    if (ip_prefix_parse(text, &o->addrs[o->addr_count]) < 0) {
+        log_error("--addr takes an address and the bits of its network, as in 192.0.2.2/24, not "
+                  "'%s'",
+                  text);
+        return false;
+    }
+    o->addr_count++;
+    return true;
+}
+
+static bool take_gateway(struct serve_options *o, const char *text)
+{
+    o->has_gateway = ip_addr_parse(text, &o->gateway) == 0;
+    if (!o->has_gateway)
+        log_error("--gateway takes an address, as in 192.0.2.1, not '%s'", text);
+    return o->has_gateway;
+}
+
+static bool take_volume(struct serve_options *o, const char *text)
+{
+    if (o->volume_count == VOLUMES_MAX) {
+        log_error("--volume can be given %d times at most", VOLUMES_MAX);
+        return false;
+    }
+    o->volumes[o->volume_count++] = text;
+    return true;
+}
+
+static bool take_poll(struct serve_options *o, const char *text)
+{
+    o->busy_poll = strcmp(text, "busy") == 0;
+    if (o->busy_poll || strcmp(text, "adaptive") == 0)
+        return true;
+    log_error("--poll takes adaptive or busy, not '%s'", text);
+    return false;
+}
+
+static bool take_cc(struct serve_options *o, const char *text)
+{
+    o->cc = text;
+    if (strcmp(text, "newreno") == 0)
+        return true;
+    log_error("--cc takes newreno, not '%s'", text);
+    return false;
+}
+
+/* "127.0.0.1:9090": cut at the last colon, in place. */
+static bool take_admin(struct serve_options *o, char *text)
+{
+    char *colon = strrchr(text, ':');
+
+    if (!colon) {
+        log_error("--admin takes ADDRESS:PORT, as in 127.0.0.1:9090, not '%s'", text);
+        return false;
+    }
+    *colon = '\0';
+    o->admin_addr = text;
+    return port_number("admin", colon + 1, &o->admin_port);
+}
+
+static bool take_read_size(struct serve_options *o, const char *text)
+{
+    if (!number_u32("read-size", text, 4, READ_KIB_MAX, &o->read_kib))
+        return false;
+    if (o->read_kib % 4 == 0)
+        return true;
+    log_error("--read-size takes a multiple of 4, not '%s': disks read whole blocks", text);
+    return false;
+}
+
+static bool take_option(struct serve_options *o, int id, char *arg)
+{
+    uint64_t *phase_ns = o->limits.phase_ns;
+
+    switch (id) {
+    case OPT_PORT:
+        o->port = arg;
+        return true;
+    case OPT_ADDR:
+        return take_addr(o, arg);
+    case OPT_HOST_ADDR:
+        o->host_addr = arg;
+        return true;
+    case OPT_GATEWAY:
+        return take_gateway(o, arg);
+    case OPT_VOLUME:
+        return take_volume(o, arg);
+    case OPT_ROOT:
+        o->root = arg;
+        return true;
+    case OPT_LISTEN:
+        return port_number("listen", arg, &o->listen_port);
+    case OPT_WORKERS:
+        return number_u32("workers", arg, 1, WORKERS_MAX, &o->workers);
+    case OPT_POLL:
+        return take_poll(o, arg);
+    case OPT_CC:
+        return take_cc(o, arg);
+    case OPT_MTU:
+        return number_u32("mtu", arg, 576, 65535, &o->mtu);
+    case OPT_PCAP:
+        o->pcap = arg;
+        return true;
+    case OPT_ADMIN:
+        return take_admin(o, arg);
+    case OPT_ARENA:
+        return number_u32("arena", arg, 1, ARENA_MIB_MAX, &o->arena_mib);
+    case OPT_READ_SIZE:
+        return take_read_size(o, arg);
+    case OPT_CONNS:
+        return number_u32("conns", arg, 1, CONNS_MAX, &o->limits.conns);
+    case OPT_HEADER_TIMEOUT:
+        return seconds("header-timeout", arg, &phase_ns[PHASE_HEAD]);
+    case OPT_IDLE_TIMEOUT:
+        return seconds("idle-timeout", arg, &phase_ns[PHASE_IDLE]);
+    case OPT_SEND_TIMEOUT:
+        return seconds("send-timeout", arg, &phase_ns[PHASE_SEND]);
+    case OPT_LINGER_TIMEOUT:
+        return seconds("linger-timeout", arg, &phase_ns[PHASE_LINGER]);
+    case OPT_USER_TIMEOUT:
+        return seconds("user-timeout", arg, &o->limits.user_timeout_ns);
+    case OPT_DRAIN_TIMEOUT:
+        return seconds("drain-timeout", arg, &o->drain_ns);
+    case OPT_CORS:
+        o->cors = true;
+        return true;
+    case OPT_CACHE_CONTROL:
+        o->cache_control = arg;
+        return true;
+    default: /* getopt has said what is wrong */
+        return false;
+    }
+}
+
+/* --- the whole -----------------------------------------------------------------------------------
+ */
+
+static bool complete(struct serve_options *o)
+{
+    struct http1_options http = {.cache_control = o->cache_control};
+
+    if (!o->port)
+        log_error("--port is missing: name a network port, for example --port tap:atlas0");
+    else if (o->addr_count == 0)
+        log_error("--addr is missing: name the address to answer for, for example --addr "
+                  "192.0.2.2/24");
+    else if (o->volume_count == 0 && !o->root)
+        log_error("nothing to serve: name a volume (--volume PATH) or a directory (--root DIR)");
+    else if (o->volume_count > 0 && o->root)
+        log_error("--volume and --root exclude each other");
+    else if (http1_options_check(&http) < 0)
+        log_error("--cache-control: '%s' must not stand in a header field", o->cache_control);
+    else
+        return true;
+    return false;
+}
+
+/* The host's side of a TAP is the way out, unless said otherwise. */
+static void default_gateway(struct serve_options *o)
+{
+    struct ip_prefix host;
+
+    if (o->has_gateway || !o->host_addr || ip_prefix_parse(o->host_addr, &host) < 0)
+        return;
+    o->gateway = host.addr;
+    o->has_gateway = true;
+}
+
+int serve_options_parse(struct serve_options *o, int argc, char **argv)
+{
+    int id;
+
+    *o = (struct serve_options){
+        .listen_port = 80,
+        .workers = 1,
+        .cc = "newreno",
+        .read_kib = READ_KIB_DEFAULT,
+        .limits = worker_limits_default(),
+        .drain_ns = DRAIN_S_DEFAULT * NS_PER_S,
+    };
+    optind = 1;
+    while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (id == OPT_HELP) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        if (!take_option(o, id, optarg))
+            return 2;
+    }
+    if (optind < argc) {
+        log_error("unexpected argument '%s': see atlas serve --help", argv[optind]);
+        return 2;
+    }
+    if (!complete(o))
+        return 2;
+    default_gateway(o);
+    return -1;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * options.h - the command line of `atlas serve`, as values that have been checked.
+ */
+#ifndef ATLAS_OPTIONS_H
+#define ATLAS_OPTIONS_H
+
+#include "worker.h"
+
+#define VOLUMES_MAX 64
+#define WORKERS_MAX 64
+
+struct serve_options {
+    const char *port;
+    struct ip_prefix addrs[WORKER_ADDRS_MAX];
+    uint32_t addr_count;
+    const char *host_addr;
+    struct ip_addr gateway;
+    bool has_gateway;
+    const char *volumes[VOLUMES_MAX];
+    uint32_t volume_count;
+    const char *root;
+    uint16_t listen_port;
+    uint32_t workers;
+    bool busy_poll;
+    const char *cc;
+    const char *pcap;
+    const char *admin_addr; /* "127.0.0.1" */
+    uint16_t admin_port;    /* 0: none */
+    uint32_t arena_mib;     /* of chunks, all workers together */
+    uint32_t read_kib;
+    uint32_t mtu;                /* 0: the port's own */
+    struct worker_limits limits; /* conns: all workers together */
+    uint64_t drain_ns;
+    bool cors;
+    const char *cache_control;
+};
+
+/* -1: go on. Else the exit status: help was asked for (0), or the usage is wrong (2). */
+int serve_options_parse(struct serve_options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * serve.c - starts the workers, lets them run, ends them.
+ */
+#include "serve.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WHY_BYTES    512
+#define SLEEP_MAX_NS (NS_PER_S) /* a worker looks around once a second, whatever happens */
+#define DISK_DEPTH   256
+
+static uint64_t clock_ns(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t server_now(const struct server *server)
+{
+    return clock_ns(CLOCK_MONOTONIC) - server->start_ns;
+}
+
+static void wake(int fd)
+{
+    uint64_t one = 1;
+
+    /* It can only fail when the counter is full, and then the sleeper is awake already. */
+    if (write(fd, &one, sizeof(one)) < 0)
+        return;
+}
+
+/* --- ARP between workers
+ * ---------------------------------------------------------------------------- */
+
+/* eth_config.on_arp: this worker has received it, the others have not. */
+static void relay_arp(void *arg, const uint8_t *frame, uint32_t len)
+{
+    struct thread *from = arg;
+    struct server *server = from->server;
+
+    if (len > INBOX_FRAME_BYTES)
+        len = INBOX_FRAME_BYTES; /* padding */
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *to = &server->threads[i];
+        struct inbox *in = &to->inbox;
+
+        if (to == from)
+            continue;
+        pthread_mutex_lock(&in->lock);
+        if (in->count < INBOX_FRAMES) {
+            memcpy(in->frame[in->count], frame, len);
+            in->len[in->count] = len;
+            __atomic_store_n(&in->count, in->count + 1, __ATOMIC_RELEASE);
+        } else {
+            in->dropped++;
+        }
+        pthread_mutex_unlock(&in->lock);
+        wake(to->wake_fd);
+    }
+}
+
+static void inbox_empty(struct thread *t, uint64_t now_ns)
+{
+    struct inbox *in = &t->inbox;
+
+    if (likely(__atomic_load_n(&in->count, __ATOMIC_ACQUIRE) == 0))
+        return;
+    pthread_mutex_lock(&in->lock);
+    for (uint32_t i = 0; i < in->count; i++)
+        eth_input_relayed(t->worker->eth, in->frame[i], in->len[i], now_ns);
+    __atomic_store_n(&in->count, 0, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&in->lock);
+}
+
+/* --- a worker's thread
+ * ------------------------------------------------------------------------------ */
+
+/* Until a packet, a read, a word from the main thread, or the time has come. */
+static void sleep_until(struct thread *t, uint64_t until_ns, uint64_t now_ns)
+{
+    struct pollfd fds[3] = {{.fd = t->wake_fd, .events = POLLIN},
+                            {.fd = nmio_fd(t->worker->port), .events = POLLIN},
+                            {.fd = diskmap_fd(t->worker->dm), .events = POLLIN}};
+    uint64_t ns = min_u64(until_ns - now_ns, SLEEP_MAX_NS);
+    struct timespec ts = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+
+    stat_inc(&t->worker->stats.sleeps);
+    if (ppoll(fds, array_len(fds), &ts, NULL) > 0 && (fds[0].revents & POLLIN)) {
+        uint64_t count;
+
+        if (read(t->wake_fd, &count, sizeof(count)) < 0)
+            return; /* somebody was quicker: nothing to do */
+    }
+}
+
+/* False: the worker has nothing left to do, or no time to do it. */
+static bool still_needed(struct thread *t, uint64_t now_ns)
+{
+    struct worker *w = t->worker;
+
+    if (likely(!__atomic_load_n(&t->server->draining, __ATOMIC_RELAXED)))
+        return true;
+    if (!w->draining)
+        worker_drain(w, now_ns);
+    return !worker_drained(w) && !__atomic_load_n(&t->server->cut_off, __ATOMIC_RELAXED);
+}
+
+static void *worker_main(void *arg)
+{
+    struct thread *t = arg;
+    struct server *server = t->server;
+    bool busy = server->options.busy_poll;
+    uint64_t now_ns = server_now(server);
+
+    while (still_needed(t, now_ns)) {
+        bool more;
+
+        inbox_empty(t, now_ns);
+        more = worker_turn(t->worker, now_ns);
+        if (!more && !busy) {
+            uint64_t next_ns = worker_next_ns(t->worker);
+
+            if (next_ns > now_ns)
+                sleep_until(t, next_ns, now_ns);
+        }
+        now_ns = server_now(server);
+    }
+    __atomic_sub_fetch(&server->running, 1, __ATOMIC_RELEASE);
+    wake(server->done_fd);
+    return NULL;
+}
+
+/* --- starting ------------------------------------------------------------------------------------
+ */
+
+static void worker_config(const struct server *server, struct thread *t,
+                          struct worker_config *config)
+{
+    const struct serve_options *o = &server->options;
+
+    *config = (struct worker_config){
+        .index = (uint32_t)(t - server->threads),
+        .set = server->set,
+        .disk_depth = DISK_DEPTH,
+        .addr_count = o->addr_count,
+        .gateway = o->has_gateway ? &o->gateway : NULL,
+        .listen_port = o->listen_port,
+        .read_bytes = o->read_kib * 1024,
+        .chunk_count = CHUNKS_DEFAULT,
+        .limits = o->limits,
+        .http = {.server = "atlas", .cache_control = o->cache_control, .cors = o->cors},
+        .cc = o->cc,
+        .epoch_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S) -
+                   (int64_t)(server_now(server) / NS_PER_S),
+        .on_arp = server->thread_count > 1 ? relay_arp : NULL,
+        .on_arp_arg = t,
+    };
+    memcpy(config->addrs, o->addrs, sizeof(o->addrs));
+    config->limits.conns = max_u32(o->limits.conns / server->thread_count, 1);
+    if (o->arena_mib)
+        config->chunk_count = max_u32(
+            (uint32_t)((uint64_t)o->arena_mib * 1024 / o->read_kib / server->thread_count), 16);
+}
+
+/* The wall clock is read once: pcap files and Date fields count from here. */
+static int open_port(struct server *server, struct thread *t, struct nmio_port **port)
+{
+    const struct serve_options *o = &server->options;
+    uint32_t index = (uint32_t)(t - server->threads);
+    struct nmio_config config = {.arena = t->arena,
+                                 .queue = index,
+                                 .queue_count = server->thread_count,
+                                 .mtu = o->mtu,
+                                 .host_addr = index == 0 ? o->host_addr : NULL};
+    const char *why = "";
+    struct nmio_port *captured;
+    char path[4096];
+    int rc;
+
+    rc = nmio_open(port, o->port, &config, &why);
+    if (rc < 0) {
+        log_error("--port %s: %s", o->port, why);
+        return rc;
+    }
+    if (!o->pcap)
+        return 0;
+    if (server->thread_count > 1)
+        snprintf(path, sizeof(path), "%s.%u", o->pcap, index);
+    else
+        snprintf(path, sizeof(path), "%s", o->pcap);
+    rc = nmio_pcap_open(&captured, *port, path, clock_ns(CLOCK_REALTIME) - server_now(server));
+    if (rc < 0) {
+        log_error("--pcap %s: %s", path, strerror(-rc));
+        nmio_close(*port);
+        return rc;
+    }
+    *port = captured;
+    return 0;
+}
+
+static int open_worker(struct server *server, struct thread *t)
+{
+    struct worker_config config;
+    char why[WHY_BYTES] = "";
+    int rc;
+
+    worker_config(server, t, &config);
+    rc = mem_arena_open(&t->arena, worker_arena_bytes(&config), MEM_ARENA_HUGE);
+    if (rc < 0) {
+        log_error("no memory for a worker with %u connections: lower --conns or --arena",
+                  config.limits.conns);
+        return rc;
+    }
+    config.arena = t->arena;
+    if (getrandom(config.secret, sizeof(config.secret), 0) != sizeof(config.secret) ||
+        getrandom(config.http.boundary_key, sizeof(config.http.boundary_key), 0) !=
+            sizeof(config.http.boundary_key)) {
+        log_error("the kernel has no random numbers: %s", strerror(errno));
+        return -EIO;
+    }
+    rc = open_port(server, t, &config.port);
+    if (rc < 0)
+        return rc;
+    rc = worker_open(&t->worker, &config, server_now(server), why, sizeof(why));
+    if (rc < 0) {
+        log_error("%s", why[0] ? why : strerror(-rc));
+        nmio_close(config.port);
+    }
+    return rc;
+}
+
+static int start_workers(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *t = &server->threads[i];
+        int rc;
+
+        t->server = server;
+        pthread_mutex_init(&t->inbox.lock, NULL);
+        t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (t->wake_fd < 0)
+            return -errno;
+        rc = open_worker(server, t);
+        if (rc < 0)
+            return rc;
+    }
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *t = &server->threads[i];
+        int rc = pthread_create(&t->id, NULL, worker_main, t);
+
+        if (rc != 0) {
+            log_error("cannot start a thread: %s", strerror(rc));
+            return -rc;
+        }
+        t->started = true;
+        __atomic_add_fetch(&server->running, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+
+/* --- running and ending -------------------------------------------------------------------------
+ */
+
+static void wake_all(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].started)
+            wake(server->threads[i].wake_fd);
+}
+
+static void drain(struct server *server)
+{
+    __atomic_store_n(&server->draining, true, __ATOMIC_RELAXED);
+    wake_all(server);
+}
+
+static void cut_off(struct server *server)
+{
+    __atomic_store_n(&server->cut_off, true, __ATOMIC_RELAXED);
+    drain(server);
+}
+
+/* Returns when all workers have ended: after a signal and the drain, or a second signal. */
+static void run(struct server *server, int signal_fd)
+{
+    struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
+                            {.fd = server->done_fd, .events = POLLIN}};
+    uint64_t deadline_ns = UINT64_MAX;
+
+    while (__atomic_load_n(&server->running, __ATOMIC_ACQUIRE) > 0) {
+        uint64_t now_ns = server_now(server);
+        int wait_ms = deadline_ns == UINT64_MAX ? -1
+                      : deadline_ns > now_ns    ? (int)((deadline_ns - now_ns) / NS_PER_MS) + 1
+                                                : 0;
+        struct signalfd_siginfo info;
+        uint64_t count;
+
+        if (wait_ms == 0)
+            cut_off(server);
+        if (poll(fds, array_len(fds), wait_ms == 0 ? 100 : wait_ms) <= 0)
+            continue;
+        if ((fds[1].revents & POLLIN) && read(server->done_fd, &count, sizeof(count)) < 0)
+            continue;
+        if (!(fds[0].revents & POLLIN) || read(signal_fd, &info, sizeof(info)) < 0)
+            continue;
+        if (server->draining) {
+            log_info("a second signal: ending at once");
+            cut_off(server);
+        } else {
+            log_info("draining: responses under way have %llu s to end",
+                     (unsigned long long)(server->options.drain_ns / NS_PER_S));
+            deadline_ns = now_ns + server->options.drain_ns;
+            drain(server);
+        }
+    }
+}
+
+static void close_workers(struct server *server)
+{
+    cut_off(server);
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *t = &server->threads[i];
+
+        if (t->started)
+            pthread_join(t->id, NULL);
+        if (t->worker)
+            worker_close(t->worker);
+        if (t->arena)
+            mem_arena_close(t->arena);
+        if (t->wake_fd > 0)
+            close(t->wake_fd);
+    }
+}
+
+static int open_set(struct server *server)
+{
+    const struct serve_options *o = &server->options;
+    char why[WHY_BYTES] = "";
+    int rc;
+
+    if (o->root)
+        rc = diskmap_set_open_root(&server->set, o->root, why, sizeof(why));
+    else
+        rc = diskmap_set_open_volumes(&server->set, o->volumes, o->volume_count, why, sizeof(why));
+    if (rc < 0)
+        log_error("%s", why[0] ? why : strerror(-rc));
+    return rc;
+}
+
+/* Signals come as bytes to read; no thread is ever interrupted. */
+static int block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static void say_ready(const struct server *server)
+{
+    char text[IP_ADDR_TEXT];
+    uint16_t port = server->options.listen_port;
+
+    ip_addr_format(&server->options.addrs[0].addr, text);
+    if (port == 80)
+        printf("ready http://%s/\n", text);
+    else
+        printf("ready http://%s:%u/\n", text, port);
+    fflush(stdout);
+}
+
+int serve(int argc, char **argv)
+{
+    struct server *server = calloc(1, sizeof(*server));
+    struct admin *admin = NULL;
+    int signal_fd = block_signals();
+    int status = 1, rc;
+
+    if (!server || signal_fd < 0) {
+        log_error("cannot start: %s", strerror(errno));
+        free(server);
+        return 1;
+    }
+    rc = serve_options_parse(&server->options, argc, argv);
+    if (rc >= 0) {
+        status = rc;
+        goto free_server;
+    }
+    server->thread_count = server->options.workers;
+    server->start_ns = clock_ns(CLOCK_MONOTONIC) - NS_PER_S; /* time 0 is nobody's deadline */
+    server->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (server->done_fd < 0 || open_set(server) < 0)
+        goto free_server;
+    if (start_workers(server) < 0)
+        goto stop_workers;
+    if (server->options.admin_port &&
+        admin_open(&admin, server, server->options.admin_addr, server->options.admin_port) < 0)
+        goto stop_workers;
+    say_ready(server);
+    run(server, signal_fd);
+    status = 0;
+
+    if (admin)
+        admin_close(admin);
+stop_workers:
+    close_workers(server);
+    diskmap_set_close(server->set);
+free_server:
+    if (server->done_fd > 0)
+        close(server->done_fd);
+    close(signal_fd);
+    free(server);
+    return status;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * serve.h - the process around the workers: threads, signals, ARP between workers, and the admin
+ * socket.
+ */
+#ifndef ATLAS_SERVE_H
+#define ATLAS_SERVE_H
+
+#include "options.h"
+
+#include <pthread.h>
+
+#define INBOX_FRAMES      64
+#define INBOX_FRAME_BYTES 64 /* an ARP packet on Ethernet is 42 bytes, 60 with padding */
+
+/* ARP packets that another worker received. A lock, but not on the datapath: it is taken when
+ * `count` says that there is something, which is a few times a minute. */
+struct inbox {
+    pthread_mutex_t lock;
+    uint32_t count;
+    uint32_t len[INBOX_FRAMES];
+    uint8_t frame[INBOX_FRAMES][INBOX_FRAME_BYTES];
+    uint64_t dropped;
+};
+
+struct server;
+
+struct thread {
+    struct server *server;
+    struct worker *worker;
+    struct mem_arena *arena;
+    pthread_t id;
+    bool started;
+    int wake_fd; /* eventfd */
+    struct inbox inbox;
+};
+
+struct server {
+    struct serve_options options;
+    struct diskmap_set *set;
+    struct thread threads[WORKERS_MAX];
+    uint32_t thread_count;
+    uint64_t start_ns; /* CLOCK_MONOTONIC at the start; the workers' time 0 */
+    bool draining;     /* atomic: set by the main thread, read by all */
+    bool cut_off;      /* atomic: the time for draining is over */
+    uint32_t running;  /* atomic: workers not ended */
+    int done_fd;       /* eventfd: a worker has ended */
+};
+
+/* `atlas serve`: the exit status. */
+int serve(int argc, char **argv);
+
+/* --- admin.c: a thread that answers questions ---------------------------------------------------
+ */
+
+struct admin;
+must_check int admin_open(struct admin **out, const struct server *server, const char *addr,
+                          uint16_t port);
+void admin_close(struct admin *admin);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * worker.h - one core's server: a port queue, a TCP stack, a way to the disks, and the sessions.
+ *
+ * A worker shares nothing with its like but what is served (diskmap_set, which nobody changes). It
+ * reads no clock: worker_turn is told the time, by the thread that runs it (serve.c) or by a
+ * simulator.
+ *
+ * What it owns, and for how long:
+ *
+ *     session        as long as its TCP connection, and until the last read made for it is back
+ *     request        while a request head has arrived in part, a body is being skipped, or
+ *                    pipelined requests wait
+ *     response       until its last byte is acknowledged and no read for it is under way
+ *     chunk + read   from the promise made in stream_fill until the wire has read the bytes
+ *
+ * An idle connection has a session and nothing else.
+ */
+#ifndef ATLAS_WORKER_H
+#define ATLAS_WORKER_H
+
+#include "base/hist.h"
+#include "base/timer.h"
+#include "diskmap/diskmap.h"
+#include "eth/eth.h"
+#include "http1/http1.h"
+#include "ip/ip.h"
+#include "mem/mem.h"
+#include "nmio/nmio.h"
+#include "tcpip/tcpip.h"
+
+#define WORKER_ADDRS_MAX 16
+#define REQUEST_BYTES    (16 * 1024) /* receive window, and so the largest head: nginx has 4 x 8 KiB \
+                                      */
+#define TARGET_BYTES_MAX (8 * 1024) /* nginx: one of its 8 KiB buffers */
+#define REQUEST_BODY_MAX                                                                           \
+    (1u << 20) /* bodies are of no use here and are skipped, up to this: nginx's default */
+#define RESPONSES_MAX  16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES 4
+
+/* What a session waits for, and is ended if it waits too long. */
+enum session_phase {
+    PHASE_IDLE,   /* between requests: keep-alive */
+    PHASE_HEAD,   /* a request has begun to arrive */
+    PHASE_SEND,   /* responses are on their way: counts from the last progress */
+    PHASE_LINGER, /* we have closed; the peer has not */
+};
+
+struct worker_limits {
+    uint32_t conns;
+    uint64_t phase_ns[SESSION_PHASES];
+    uint64_t user_timeout_ns;
+};
+
+struct worker_config {
+    uint32_t index;
+    struct mem_arena *arena;
+    struct nmio_port *port; /* the worker closes it */
+    struct diskmap_set *set;
+    const struct diskmap_fault_config *disk_fault; /* or NULL */
+    uint32_t disk_depth;
+    struct ip_prefix addrs[WORKER_ADDRS_MAX];
+    uint32_t addr_count;
+    const struct ip_addr *gateway; /* or NULL */
+    uint16_t listen_port;
+    uint32_t read_bytes; /* of one chunk: a multiple of a page */
+    uint32_t chunk_count;
+    struct worker_limits limits;
+    struct http1_options http;
+    const char *cc;
+    uint64_t secret[4];
+    int64_t epoch_s; /* the wall clock at now_ns = 0 */
+    void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);
+    void *on_arp_arg;
+};
+#define CHUNKS_DEFAULT 256 /* with 60 KiB each, half of a 32 MiB last-level cache */
+struct worker_limits worker_limits_default(void);
+
+#define WORKER_STATS(X, t)                                                                         \
+    X(t, requests, "requests answered")                                                            \
+    X(t, responses_active, "responses not yet acknowledged to the last byte")                      \
+    X(t, sessions, "connections that the server knows")                                            \
+    X(t, sessions_draining, "ended connections that still wait for a read to come back")           \
+    X(t, disk_errors, "connections reset because the disk could not deliver")                      \
+    X(t, bytes_asked, "bytes of responses that the windows asked for")                             \
+    X(t, bytes_thrown_away, "bytes read for connections that had ended meanwhile")                 \
+    X(t, timeouts_idle, "connections closed after the keep-alive time")                            \
+    X(t, timeouts_head, "connections closed because a request did not arrive in time (408)")       \
+    X(t, timeouts_send, "connections reset because the client took nothing for too long")          \
+    X(t, timeouts_linger, "connections reset because the client did not close")                    \
+    X(t, drop_requests_full, "connections reset because no request buffer was left")               \
+    X(t, drop_responses_full, "connections reset because no response was left")                    \
+    X(t, drop_sessions_full, "connections refused because no session was left")                    \
+    X(t, turns, "turns of the loop")                                                               \
+    X(t, sleeps, "times that the worker slept")
+struct worker_stats {
+    WORKER_STATS(STAT_FIELD, )
+    uint64_t by_status[600];
+};
+extern const struct stat_desc worker_stat_descs[];
+
+struct session;
+
+/* A response under way. The stream of a connection is its responses one after the other. */
+struct response {
+    struct response *next;               /* of this connection, in stream order */
+    uint64_t start;                      /* stream offset of its first byte */
+    uint32_t refs;                       /* one of the session, one of each read */
+    const struct diskmap_object *object; /* pinned, or NULL */
+    struct http1_ranges *multi;
+    struct http1_entity entity;
+    struct http1_response http;
+};
+
+/* A chunk's promise, one for each chunk, found by the chunk's index. */
+struct stream_read {
+    struct diskmap_read io;
+    struct mem_chunk *chunk;
+    struct session *session;
+    struct response *response;
+    struct stream_read *next; /* promised after this one, same session */
+    uint64_t offset;          /* in the stream */
+    uint32_t text_bytes;      /* of the response's text, in front of the body */
+    uint32_t body_bytes;
+    const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
+    bool done;
+};
+
+/* Bytes of requests that cannot be used yet. */
+struct request {
+    struct http1_request http;
+    struct http1_body body;
+    bool in_body;
+    bool parsing; /* http has seen the first `len` bytes in part */
+    uint32_t len;
+    char buf[REQUEST_BYTES];
+};
+
+enum session_flags {
+    SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
+    SESSION_PEER_DONE = 2, /* the client has sent its FIN */
+};
+
+struct session {
+    struct worker *worker;
+    struct tcp_conn *conn;   /* NULL: ended */
+    struct timer timer;      /* fires when the phase may have lasted too long, or earlier */
+    uint64_t since_ns;       /* when the phase began, or last progressed */
+    struct request *request; /* or NULL */
+    struct response *first, *last;
+    struct stream_read *promised, *promised_last; /* in the order of the promises */
+    uint64_t stream_bytes;                        /* where the next response begins */
+    uint16_t reads;                               /* under way */
+    uint8_t phase;
+    uint8_t flags;
+    uint8_t response_count;
+};
+static_assert(sizeof(struct session) <= 112, "an idle connection costs at most 512 bytes in all");
+
+struct worker {
+    struct nmio_port *port;
+    struct eth *eth;
+    struct ip *ip;
+    struct tcp *tcp;
+    struct diskmap *dm;
+    uint64_t now_ns;
+    int64_t epoch_s;
+    bool draining;
+    struct timer_wheel wheel; /* of the sessions */
+    struct mem_pool sessions, requests, responses, multis;
+    struct mem_chunks chunks;
+    struct stream_read *reads; /* by chunk index */
+    struct worker_config config;
+    struct http1_limits head_limits;
+    struct worker_stats stats;
+    char path[TARGET_BYTES_MAX + 2]; /* of the request being handled */
+};
+
+must_check int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
+                           char *why, size_t why_bytes);
+/* Resets nobody: what is left is forgotten. Waits for the disk. */
+void worker_close(struct worker *worker);
+
+/* One turn. True if there was more to take than a turn takes: do not look for sleep first. */
+bool worker_turn(struct worker *worker, uint64_t now_ns);
+/* Until when nothing will happen by itself. <= the turn's now_ns: do not sleep. */
+uint64_t worker_next_ns(const struct worker *worker);
+/* No new connections; idle ones are closed, the others after their responses. */
+void worker_drain(struct worker *worker, uint64_t now_ns);
+bool worker_drained(const struct worker *worker);
+/* The most memory that a worker with this configuration takes from its arena. */
+size_t worker_arena_bytes(const struct worker_config *config);
+
+/* --- session.c ----------------------------------------------------------------------------------
+ */
+
+extern const struct tcp_ops session_ops;
+void session_timers(struct worker *worker, uint64_t now_ns);
+void session_drain(struct worker *worker, uint64_t now_ns);
+void session_abort(struct session *session, uint64_t now_ns);
+void session_release(struct session *session); /* frees it if it has ended and no read is out */
+void response_put(struct worker *worker, struct response *response);
+
+/* --- stream.c ------------------------------------------------------------------------------------
+ */
+
+uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
+                     uint64_t now_ns);
+void stream_chunk_ready(struct stream_read *read, uint64_t now_ns);
+
+#endif

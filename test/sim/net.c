@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "net.h"
+
+#include "base/bytes.h"
+
+#include <errno.h>
+
+/* --- the link --------------------------------------------------------------------------------- */
+
+/* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a
+ * jumbo's. */
+static uint32_t draw_mtu(struct rand *rand)
+{
+    static const uint32_t mtus[] = {1500, 1500, 1500, 1500, 1492, 1280, 576, 9000};
+
+    return mtus[rand_below(rand, array_len(mtus))];
+}
+
+static struct nmio_pipe_config draw_pipe(struct rand *rand)
+{
+    struct nmio_pipe_config pipe = {
+        .caps = {.mtu = draw_mtu(rand), .mac = {0x02, 0, 0, 0, 0, 0x10}},
+        /* Sometimes a queue so short that bursts overflow it. */
+        .depth = (uint32_t)(rand_chance(rand, 0.2) ? world_range(rand, 4, 32) : 256),
+    };
+
+    pipe.caps.slices_max = (uint8_t)world_range(rand, 1, NMIO_SLICES_MAX);
+    pipe.caps.tx_csum = rand_chance(rand, 0.5);
+    if (pipe.caps.tx_csum && rand_chance(rand, 0.6))
+        pipe.caps.gso_bytes = (uint32_t)world_range(rand, pipe.caps.mtu, 65535);
+    return pipe;
+}
+
+/* Each kind of fault is there or not; where it is, mild is as likely as severe. */
+static double draw_rate(struct rand *rand, double chance, double most)
+{
+    if (!rand_chance(rand, chance))
+        return 0;
+    return most * (double)world_range_log(rand, 1, 1024) / 1024;
+}
+
+static struct nmio_fault_config draw_faults(struct rand *rand)
+{
+    struct nmio_fault_config faults = {
+        .seed = rand_u64(rand),
+        .loss = draw_rate(rand, 0.6, 0.2),
+        .duplicate = draw_rate(rand, 0.3, 0.1),
+        .reorder = draw_rate(rand, 0.3, 0.1),
+        .corrupt = draw_rate(rand, 0.3, 0.05),
+        .delay_ns = rand_chance(rand, 0.2) ? 0 : world_range_log(rand, NS_PER_US, 100 * NS_PER_MS),
+    };
+
+    faults.reorder_ns = world_range_log(rand, NS_PER_US, 100 * NS_PER_MS);
+    return faults;
+}
+
+static void note_faults(const struct net_params *params, struct world *world, uint32_t host)
+{
+    const struct nmio_fault_config *f = &params->faults[host].config;
+
+    if (!params->faults[host].on)
+        return;
+    world_note(world,
+               " fault[%u]{loss=%.4f dup=%.4f reorder=%.4f by %.3fms corrupt=%.4f delay=%.3fms%s}",
+               host, f->loss, f->duplicate, f->reorder, (double)f->reorder_ns / NS_PER_MS,
+               f->corrupt, (double)f->delay_ns / NS_PER_MS, f->rx_only ? " rx only" : "");
+}
+
+void net_draw(struct net_params *params, struct world *world)
+{
+    struct rand *rand = &world->draw;
+    bool both = rand_chance(rand, 0.4), none = rand_chance(rand, 0.1);
+    uint64_t only = rand_below(rand, NET_HOSTS);
+
+    *params = (struct net_params){.pipe = draw_pipe(rand)};
+    for (uint32_t host = 0; host < NET_HOSTS; host++) {
+        struct nmio_fault_config faults = draw_faults(rand);
+
+        /* Two fault ports: each harms what it receives. One: it harms both directions. */
+        faults.rx_only = both;
+        if (none || (!both && host != only))
+            continue;
+        params->faults[host] = (struct net_faults){true, faults};
+        params->harm += (both ? 1 : 2) * (faults.loss + faults.corrupt + faults.reorder);
+        params->delay_ns += (both ? 1 : 2) * faults.delay_ns;
+    }
+    world_note(world, "mtu=%u depth=%u slices=%u csum=%d gso=%u", params->pipe.caps.mtu,
+               params->pipe.depth, params->pipe.caps.slices_max, params->pipe.caps.tx_csum,
+               params->pipe.caps.gso_bytes);
+    for (uint32_t host = 0; host < NET_HOSTS; host++)
+        note_faults(params, world, host);
+}
+
+static int port_stack(struct nmio_port **port, const struct net_faults *faults, struct world *world)
+{
+    struct nmio_port *on_top;
+    int err;
+
+    if (!faults->on)
+        return 0;
+    err = nmio_fault_open(&on_top, *port, world->arena, &faults->config);
+    if (!err)
+        *port = on_top;
+    return err;
+}
+
+int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
+                  struct world *world)
+{
+    struct nmio_port *captured;
+    int err = nmio_pipe_open(ports, world->arena, &params->pipe);
+
+    if (err)
+        return err;
+    for (uint32_t host = 0; host < NET_HOSTS && !err; host++)
+        err = port_stack(&ports[host], &params->faults[host], world);
+    if (!err && world->pcap_path) {
+        err = nmio_pcap_open(&captured, ports[0], world->pcap_path, 0);
+        if (!err)
+            ports[0] = captured;
+    }
+    if (err) {
+        nmio_close(ports[0]);
+        nmio_close(ports[1]);
+    }
+    return err;
+}
+
+struct ip_prefix net_prefix(uint32_t host)
+{
+    uint8_t v4[4] = {192, 0, 2, (uint8_t)(host + 1)};
+
+    return (struct ip_prefix){.addr = ip_addr_v4(v4), .bits = 24};
+}
+
+/* --- a host ----------------------------------------------------------------------------------- */
+
+int net_host_open(struct net_host *host, struct world *world, uint32_t number,
+                  struct nmio_port *port, struct tcp_config *config)
+{
+    struct ip_prefix prefix = net_prefix(number);
+    struct eth_config eth = {.arena = world->arena,
+                             .port = port,
+                             .addrs = &prefix.addr,
+                             .addr_count = 1,
+                             .neigh_max = 16,
+                             .hash_key = {rand_u64(&world->draw), rand_u64(&world->draw)}};
+    struct ip_config ip = {.arena = world->arena,
+                           .prefixes = &prefix,
+                           .prefix_count = 1,
+                           .secret = {rand_u64(&world->draw), rand_u64(&world->draw)}};
+    int err;
+
+    *host = (struct net_host){
+        .world = world, .name = number ? "server" : "client", .number = number, .port = port};
+    config->arena = world->arena;
+    for (size_t i = 0; i < array_len(config->secret); i++)
+        config->secret[i] = rand_u64(&world->draw);
+    err = eth_open(&host->eth, &eth, world->now_ns);
+    ip.eth = host->eth;
+    if (!err)
+        err = ip_open(&host->ip, &ip, world->now_ns);
+    config->ip = host->ip;
+    if (!err)
+        err = tcpip_init(&host->tcp, config, world->now_ns);
+    if (err)
+        net_host_close(host);
+    return err;
+}
+
+void net_host_close(struct net_host *host)
+{
+    if (host->tcp)
+        tcpip_close(host->tcp);
+    if (host->ip)
+        ip_close(host->ip);
+    if (host->eth)
+        eth_close(host->eth);
+    nmio_close(host->port);
+    host->port = NULL;
+}
+
+#define TCP_FIXED_BYTES 20
+
+static void trace_dgram(const struct net_host *host, const struct ip_dgram *dgram, bool admitted)
+{
+    static const char letters[] = "FSRPAUEC";
+    const uint8_t *p = dgram->payload;
+    char flags[sizeof(letters)];
+    uint32_t header, n = 0;
+
+    if (!host->world->verbose || dgram->len < TCP_FIXED_BYTES)
+        return;
+    for (uint32_t bit = 0; letters[bit]; bit++)
+        if (p[13] & (1u << bit))
+            flags[n++] = letters[bit];
+    flags[n] = '\0';
+    header = (p[12] >> 4) * 4u;
+    world_trace(host->world, "> %s %5u to %5u %-3s seq %u len %u ack %u win %u%s%s", host->name,
+                get_be16(p), get_be16(p + 2), flags, get_be32(p + 4),
+                dgram->len > header ? dgram->len - header : 0, get_be32(p + 8), get_be16(p + 14),
+                dgram->gso_size ? " gso" : "", admitted ? "" : " (vanished)");
+}
+
+/* ARP, or something that corruption has made of a packet. */
+static void trace_link(const struct net_host *host, const struct nmio_pkt *pkt)
+{
+    if (host->world->verbose && pkt->len >= ETH_HEADER_BYTES)
+        world_trace(host->world, "> %s ethertype %04x, %u bytes", host->name,
+                    get_be16(pkt->data + ETH_HEADER_BYTES - 2), pkt->len);
+}
+
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats)
+{
+    for (; descs->name; descs++) {
+        uint64_t value;
+
+        memcpy(&value, (const char *)stats + descs->offset, sizeof(value));
+        if (value)
+            world_trace(world, "%s %s %llu", whose, descs->name, (unsigned long long)value);
+    }
+}
+
+void net_host_trace(const struct net_host *host)
+{
+    world_trace(host->world, "counters of the %s:", host->name);
+    net_trace_stats(host->world, "port", nmio_stat_descs, nmio_stats(host->port));
+    net_trace_stats(host->world, "eth", eth_stat_descs, eth_stats(host->eth));
+    net_trace_stats(host->world, "ip", ip_stat_descs, ip_stats(host->ip));
+    net_trace_stats(host->world, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
+}
+
+static void host_packet(struct net_host *host, struct nmio_pkt *pkt)
+{
+    uint64_t now_ns = host->world->now_ns;
+    struct ip_dgram dgram;
+    struct ip_error error;
+    bool admitted;
+
+    if (eth_input(host->eth, pkt, now_ns) != ETH_IP4) {
+        trace_link(host, pkt);
+        return;
+    }
+    switch (ip_input(host->ip, pkt, &dgram, &error, now_ns)) {
+    case IP_TCP:
+        admitted = !host->admit || host->admit(host->arg, &dgram);
+        trace_dgram(host, &dgram, admitted);
+        if (admitted)
+            tcp_input(host->tcp, &dgram, now_ns);
+        break;
+    case IP_ERROR:
+        tcp_error(host->tcp, &error, now_ns);
+        break;
+    case IP_UDP:
+    case IP_DONE:
+        break;
+    }
+}
+
+uint32_t net_host_turn(struct net_host *host)
+{
+    uint64_t now_ns = host->world->now_ns;
+    struct nmio_pkt pkts[NMIO_BATCH];
+    uint32_t n = nmio_rx(host->port, pkts, NMIO_BATCH, now_ns);
+
+    for (uint32_t i = 0; i < n; i++)
+        host_packet(host, &pkts[i]);
+    nmio_rx_done(host->port);
+    if (eth_next_ns(host->eth) <= now_ns)
+        eth_timers(host->eth, now_ns);
+    tcp_timers(host->tcp, now_ns);
+    tcp_pull(host->tcp, now_ns);
+    nmio_flush(host->port, now_ns);
+    nmio_reap(host->port);
+    return n;
+}
+
+uint64_t net_host_next_ns(const struct net_host *host)
+{
+    uint64_t next_ns = min_u64(tcp_next_ns(host->tcp), eth_next_ns(host->eth));
+
+    return min_u64(next_ns, nmio_next_ns(host->port));
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * net.h - the network of a simulation, and a host on it.
+ *
+ * The link is a pipe in memory; what can go wrong on it is done by nmio_fault on top of one end or
+ * both, and what crosses it can be captured by nmio_pcap. A host is an Ethernet, an IP and a TCP of
+ * ours on one end; its turn is that of a server's worker. The application that runs on it stands
+ * elsewhere.
+ *
+ * net_link_open gives bare ports, so that a program that makes its own stack (sim_atlas's server)
+ * can take one.
+ */
+#ifndef SIM_NET_H
+#define SIM_NET_H
+
+#include "nmio/nmio.h"
+#include "tcpip/tcpip.h"
+#include "world.h"
+
+#define NET_HOSTS 2 /* 0 is the client's side, 1 the server's */
+
+struct net_faults {
+    bool on;
+    struct nmio_fault_config config;
+};
+
+struct net_params {
+    struct nmio_pipe_config pipe;
+    struct net_faults faults[NET_HOSTS];
+    double harm;       /* how often, at most, an exchange of two packets fails */
+    uint64_t delay_ns; /* there and back, without reordering */
+};
+
+void net_draw(struct net_params *params, struct world *world);
+/* Ports are closed by their users. */
+must_check int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
+                             struct world *world);
+/* The host's address on the link: 192.0.2.(host + 1)/24. */
+struct ip_prefix net_prefix(uint32_t host);
+
+struct net_host {
+    struct world *world;
+    const char *name;
+    uint32_t number;
+    struct nmio_port *port;
+    struct eth *eth;
+    struct ip *ip;
+    struct tcp *tcp;
+    /* False: this datagram never arrived. NULL: all do. */
+    bool (*admit)(void *arg, const struct ip_dgram *dgram);
+    void *arg;
+};
+
+/* Takes the port over. config->arena, ip and secret are filled in here. */
+must_check int net_host_open(struct net_host *host, struct world *world, uint32_t number,
+                             struct nmio_port *port, struct tcp_config *config);
+void net_host_close(struct net_host *host);
+/* One turn; the number of packets that it received. */
+uint32_t net_host_turn(struct net_host *host);
+uint64_t net_host_next_ns(const struct net_host *host);
+/* With --verbose: every counter that is not zero. */
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats);
+void net_host_trace(const struct net_host *host);
+
+#endif
