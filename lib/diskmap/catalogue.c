@@ -110,6 +110,34 @@ void super_encode(const struct super *super, struct format_super *block)
     block->crc32c = super_crc(block);
 }
 
+#define HOLDS_LOOK_BYTES (128u << 10) /* file systems put their superblocks in the first 64 KiB */
+
+enum diskmap_holds diskmap_medium_holds(struct diskmap_medium *medium)
+{
+    uint64_t piece[DISKMAP_BLOCK_BYTES / sizeof(uint64_t)];
+
+    for (uint32_t i = 0; i < FORMAT_SUPERS; i++) {
+        enum super_state state;
+        struct super super;
+
+        if (!super_read(medium, i, &super, &state) &&
+            (state == SUPER_VALID || state == SUPER_DAMAGED))
+            return DISKMAP_HOLDS_VOLUME;
+    }
+    for (uint64_t off = 0; off < min_u64(medium->bytes, HOLDS_LOOK_BYTES); off += sizeof(piece)) {
+        size_t bytes = min_u64(medium->bytes - off, sizeof(piece));
+
+        memset(piece, 0, sizeof(piece));
+        if (medium->pread(medium, piece, bytes, off))
+            return DISKMAP_HOLDS_OTHER;
+        for (size_t i = 0; i < array_len(piece); i++) {
+            if (piece[i])
+                return DISKMAP_HOLDS_OTHER;
+        }
+    }
+    return DISKMAP_HOLDS_NOTHING;
+}
+
 /* --- one catalogue ---------------------------------------------------------------------------- */
 
 struct reading {
@@ -257,7 +285,7 @@ static int load_failed(const struct catalogue *c, int rc, char *why, size_t why_
         snprintf(why, why_bytes, "there is no volume here yet: make one with 'atlas pack'");
     else if (rc == -EBADMSG)
         snprintf(why, why_bytes,
-                 "neither of the two catalogues is whole: the volume is damaged, pack it again");
+                 "it has no whole catalogue: it is damaged or was never finished, pack it again");
     else
         snprintf(why, why_bytes, "cannot read the catalogue: %s", strerror(-rc));
     return rc;

@@ -231,8 +231,8 @@ static const struct model *image_state(struct memory_medium *image, const struct
 #define SCATTERED 6  /* selections tried at each point */
 
 struct history {
-    struct model states[COMMITS + 2];
-    size_t ends[COMMITS + 2]; /* state i stands once this many operations are done */
+    struct model states[COMMITS + 1];
+    size_t ends[COMMITS + 1]; /* state i stands once this many operations are done */
     size_t count;
 };
 
@@ -247,10 +247,8 @@ static void live(struct recorder *r, struct history *h, uint64_t seed)
     recorder_init(r, NULL);
     h->states[0] = (struct model){.valid = false};
     h->ends[0] = 0;
+    h->count = 1;
     assert_int_equal(diskmap_volume_create(&v, &r->now.pub, why, sizeof(why)), 0);
-    h->states[1] = model;
-    h->ends[1] = r->count;
-    h->count = 2;
     for (int i = 0; i < COMMITS; i++) {
         change(v, &model, &rand);
         assert_int_equal(diskmap_volume_commit(v), 0);
@@ -348,6 +346,7 @@ static void life_goes_on_after_each_crash(void **state)
     rand_seed(&rand, 5);
     memory_init(&image, LIMIT_BYTES);
     assert_int_equal(diskmap_volume_create(&v, &image.pub, why, sizeof(why)), 0);
+    assert_int_equal(diskmap_volume_commit(v), 0);
     diskmap_volume_close(v);
     for (int i = 0; i < 400; i++) {
         struct model after = model;

@@ -165,6 +165,7 @@ struct diskmap_medium {
     uint64_t bytes; /* the size now */
 };
 
+/* Erases what is there. Until the first commit there is no volume. */
 must_check int diskmap_volume_create(struct diskmap_volume **out, struct diskmap_medium *medium,
                                      char *why, size_t why_bytes);
 /* On success `why` is empty, or warns that the newest catalogue is lost and the one before it
@@ -208,5 +209,12 @@ must_check int diskmap_volume_verify(struct diskmap_volume *volume,
 must_check int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writable,
                                    bool create, char *why, size_t why_bytes);
 void diskmap_medium_close(struct diskmap_medium *medium);
+
+enum diskmap_holds {
+    DISKMAP_HOLDS_NOTHING, /* empty, or zeros as far as file systems leave their marks */
+    DISKMAP_HOLDS_VOLUME,  /* maybe a damaged or unfinished one */
+    DISKMAP_HOLDS_OTHER,   /* something that may be dear to someone */
+};
+enum diskmap_holds diskmap_medium_holds(struct diskmap_medium *medium);
 
 #endif

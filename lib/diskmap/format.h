@@ -19,6 +19,9 @@
  * stands, and all that it names was synced before it was written. There is no third case, whatever
  * the order in which the disk writes what lies between two syncs.
  *
+ * Of a volume that is being made, slot 0 holds the magic number and nothing else until its first
+ * superblock, of generation 1, is written there.
+ *
  * A catalogue is a sequence of blocks, each a header and then records in ascending order of path
  * (bytewise), strictly, so that no path occurs twice. A record lies wholly within its block.
  */

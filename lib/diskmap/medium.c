@@ -168,7 +168,8 @@ static int medium_open_fd(const char *path, bool writable, bool create)
     return fd < 0 ? -errno : fd;
 }
 
-static int open_failed(int rc, const char *path, bool writable, char *why, size_t why_bytes)
+static int open_failed(int rc, const char *path, bool writable, bool create, char *why,
+                       size_t why_bytes)
 {
     const char *what = strerror(-rc);
 
@@ -177,7 +178,8 @@ static int open_failed(int rc, const char *path, bool writable, char *why, size_
     else if (rc == -EINVAL)
         what = "it is neither a file nor a block device";
     else if (rc == -ENOENT)
-        what = "it does not exist: make it with 'atlas pack'";
+        what = create ? "its directory does not exist: make it first"
+                      : "it does not exist: make it with 'atlas pack'";
     else if (rc == -EACCES || rc == -EPERM || rc == -EROFS)
         what = writable ? "no permission to write to it" : "no permission to read it";
     snprintf(why, why_bytes, "%.160s: %s", path, what);
@@ -191,7 +193,7 @@ int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writ
     int rc = -ENOMEM;
 
     if (!m)
-        return open_failed(rc, path, writable, why, why_bytes);
+        return open_failed(rc, path, writable, create, why, why_bytes);
     m->pub = (struct diskmap_medium){.pwrite = medium_pwrite,
                                      .pread = medium_pread,
                                      .sync = medium_sync,
@@ -214,7 +216,7 @@ close_fd:
     close(m->fd);
 free_medium:
     free(m);
-    return open_failed(rc, path, writable, why, why_bytes);
+    return open_failed(rc, path, writable, create, why, why_bytes);
 }
 
 void diskmap_medium_close(struct diskmap_medium *medium)

@@ -11,9 +11,8 @@
 #include "pathmap.h"
 
 #define BUFFER_BYTES                                                                               \
-    (2 * DIGEST_PIECE_BYTES) /* one piece and whatever small ones lie before it                    \
-                              */
-#define GROW_BYTES       (1u << 20)
+    (2 * DIGEST_PIECE_BYTES)          /* one piece and whatever small ones lie before it           \
+                                       */
 #define OBJECT_BYTES_MAX (1ull << 60) /* block arithmetic stays far from overflow */
 
 struct entry {
@@ -166,9 +165,7 @@ static int space_get(struct diskmap_volume *v, uint64_t blocks, uint64_t *first)
     bytes = v->space.end * DISKMAP_BLOCK_BYTES;
     if (bytes <= m->bytes)
         return 0;
-    rc = m->resize(m, align_up(bytes, GROW_BYTES));
-    if (rc)
-        rc = m->resize(m, bytes);
+    rc = m->resize(m, bytes);
     if (rc)
         v->space.end = *first;
     return rc;
@@ -374,10 +371,13 @@ static int super_write(struct diskmap_medium *m, const struct super *super)
     return rc ? rc : m->sync(m);
 }
 
-/* Whatever lay there before is forgotten before its blocks may be overwritten. */
+/*
+ * Whatever lay there before is forgotten before its blocks may be overwritten. A magic number alone
+ * stays, so that what is left of a volume that was never finished is known for what it is.
+ */
 static int volume_erase(struct diskmap_medium *m)
 {
-    static const uint8_t blank[FORMAT_SUPERS * DISKMAP_BLOCK_BYTES];
+    uint8_t blank[FORMAT_SUPERS * DISKMAP_BLOCK_BYTES] = FORMAT_SUPER_MAGIC;
     int rc = 0;
 
     if (m->bytes < sizeof(blank))
@@ -390,24 +390,32 @@ static int volume_erase(struct diskmap_medium *m)
 int diskmap_volume_create(struct diskmap_volume **out, struct diskmap_medium *medium, char *why,
                           size_t why_bytes)
 {
-    struct super super = {.generation = 1, .volume_blocks = FORMAT_SUPERS};
+    struct diskmap_volume *v = NULL;
     int rc;
 
+    snprintf(why, why_bytes, "%s", "");
     if (medium->in_use && medium->in_use(medium)) {
         snprintf(why, why_bytes, "a server has it open: stop the server first");
         return -EBUSY;
     }
-    if (getrandom(super.uuid, sizeof(super.uuid), 0) != sizeof(super.uuid))
+    rc = volume_alloc(&v, medium);
+    if (!rc && getrandom(v->super.uuid, sizeof(v->super.uuid), 0) != sizeof(v->super.uuid))
         rc = -EIO;
-    else
-        rc = volume_erase(medium);
     if (!rc)
-        rc = super_write(medium, &super);
+        rc = volume_erase(medium);
     if (rc) {
+        if (v)
+            diskmap_volume_close(v);
         snprintf(why, why_bytes, "cannot write to it: %s", strerror(-rc));
         return rc;
     }
-    return diskmap_volume_open(out, medium, why, why_bytes);
+    // The first commit makes generation 1, in slot 0, where the magic number lies.
+    v->super.volume_blocks = FORMAT_SUPERS;
+    v->super.slot = 1;
+    v->used_both = true;
+    v->changed = true;
+    *out = v;
+    return 0;
 }
 
 /* --- changing --------------------------------------------------------------------------------- */

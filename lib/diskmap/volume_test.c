@@ -22,6 +22,7 @@ static struct diskmap_volume *create(struct memory_medium *m)
     memory_init(m, LIMIT_BYTES);
     assert_int_equal(diskmap_volume_create(&v, &m->pub, why, sizeof(why)), 0);
     assert_string_equal(why, "");
+    assert_int_equal(diskmap_volume_commit(v), 0);
     return v;
 }
 
@@ -62,6 +63,42 @@ static void an_empty_volume_opens(void **state)
 
     assert_int_equal(diskmap_volume_count(v), 0);
     assert_false(diskmap_volume_entry(v, 0, &e));
+    diskmap_volume_close(v);
+    free(m.data);
+}
+
+static void there_is_no_volume_until_the_first_commit(void **state)
+{
+    struct memory_medium m;
+    struct diskmap_volume *v;
+
+    memory_init(&m, LIMIT_BYTES);
+    assert_int_equal(diskmap_medium_holds(&m.pub), DISKMAP_HOLDS_NOTHING);
+    assert_int_equal(diskmap_volume_create(&v, &m.pub, why, sizeof(why)), 0);
+    assert_int_equal(pattern_add(v, "/a", 1, 10), 0);
+    diskmap_volume_close(v);
+    assert_int_equal(diskmap_volume_open(&v, &m.pub, why, sizeof(why)), -EBADMSG);
+    assert_non_null(strstr(why, "never finished"));
+    assert_int_equal(diskmap_medium_holds(&m.pub), DISKMAP_HOLDS_VOLUME);
+    memset(m.data, 0, 2 * DISKMAP_BLOCK_BYTES);
+    m.data[100] = 1;
+    assert_int_equal(diskmap_medium_holds(&m.pub), DISKMAP_HOLDS_OTHER);
+    free(m.data);
+}
+
+/* Nothing can be cut off that nobody misses. */
+static void a_volume_ends_with_its_last_block(void **state)
+{
+    struct memory_medium m;
+    struct diskmap_volume *v = create(&m);
+
+    assert_int_equal(pattern_add(v, "/a", 1, 100000), 0);
+    assert_int_equal(diskmap_volume_commit(v), 0);
+    diskmap_volume_close(v);
+    m.pub.bytes -= DISKMAP_BLOCK_BYTES;
+    assert_int_equal(diskmap_volume_open(&v, &m.pub, why, sizeof(why)), 0); // the empty one before
+    assert_non_null(strstr(why, "generation 1"));
+    assert_int_equal(diskmap_volume_count(v), 0);
     diskmap_volume_close(v);
     free(m.data);
 }
@@ -345,6 +382,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_volume_opens),
+        cmocka_unit_test(there_is_no_volume_until_the_first_commit),
+        cmocka_unit_test(a_volume_ends_with_its_last_block),
         cmocka_unit_test(objects_survive_a_commit_and_only_that),
         cmocka_unit_test(entries_come_sorted_whatever_the_order),
         cmocka_unit_test(names_are_replaced_and_removed),

@@ -392,6 +392,28 @@ TRACE_TEST(slow_start_ends_at_ssthresh)
     trace_take_all(t, NULL);
 }
 
+/* RFC 6298 5, last paragraph, and 3 (Karn): an ACK of a segment that was sent twice does not end
+ * the backoff, a sample does. On a path slower than the RTO there would never be one otherwise. */
+TRACE_TEST(backoff_stays_without_a_sample)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    trace_write(t, app, 100);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
+    ADVANCE(t, 201);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
+    ADVANCE(t, 100);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 101); /* the round trip takes 300 ms */
+    trace_write(t, app, 100);
+    EXPECT(t, .flags = ACK, .seq = 101, .ack = 1, .len = 100);
+    ADVANCE(t, 300);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 201);
+    assert_true(info(t).srtt_us > 30000);
+    assert_int_equal(app->conn->backoff, 0);
+    assert_int_equal(STATS(t)->rto_fired, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +439,7 @@ int main(void)
         cmocka_unit_test(window_is_not_exceeded),
         cmocka_unit_test(slow_start_after_timeout),
         cmocka_unit_test(slow_start_ends_at_ssthresh),
+        cmocka_unit_test(backoff_stays_without_a_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,7 +105,7 @@ static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const s
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     tcp_conn_set_state(conn, TCP_ESTABLISHED);
-    conn->snd_wnd = seg->window << (seg->flags & TCP_SYN ? 0 : conn->snd_wscale);
+    conn->snd_wnd = seg->window;
     conn->max_snd_wnd = max_u32(conn->max_snd_wnd, conn->snd_wnd);
     conn->snd_wl1 = seg->seq64;
     conn->snd_wl2 = seg->ack64;
@@ -136,10 +136,10 @@ static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t
 {
     conn->snd_una = conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
-    if (conn->backoff == 0)
-        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
-    else
+    if (conn->backoff > 0)
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
+    else if (conn->flags & CONN_RTT_TIMED)
+        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
     conn->backoff = 0;
     conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
@@ -180,7 +180,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
         owe_ack(conn);
-    } else { /* simultaneous open, figure 8 */
+    } else { /* simultaneous open, figure 7 */
         conn->snd_wnd = conn->max_snd_wnd = seg->window;
         tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
         conn->flags |= CONN_SYN_OWED;
@@ -300,11 +300,14 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         return DROP;
     if (conn->state == TCP_SYN_RECEIVED && (seg->flags & TCP_SYN) &&
         seg->seq64 == conn->rcv_nxt - 1) {
-        conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
-        tcp_conn_ready(conn);
-        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 8). */
-        if (!(seg->flags & TCP_ACK))
+        if (!(seg->flags & TCP_ACK)) {
+            conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
+            tcp_conn_ready(conn);
             return DROP;
+        }
+        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The
+         * peer's SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
+        owe_ack(conn);
         seg->flags &= (uint8_t)~TCP_SYN;
         seg->seq64++;
         return CONTINUE;
@@ -525,9 +528,26 @@ static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
     if (conn->state != TCP_TIME_WAIT ||
         (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
         return false;
-    if ((conn->flags & CONN_TS) && seg->has_ts)
+    if ((conn->flags & CONN_TS) && seg->has_ts && seg->tsval != conn->ts_recent)
         return (int32_t)(seg->tsval - conn->ts_recent) > 0;
     return seg->seq64 > conn->rcv_nxt;
+}
+
+#define REOPEN_ISN_GAP 0x20000 /* beyond the largest unscaled window, with room to spare */
+
+/* Our new sequence numbers must begin beyond the old ones, too (MAY-2); the clock that they are
+ * taken from makes 250 KB/s, and we more. */
+static void reopen(struct tcp *tcp, struct tcp_conn *old, const struct ip_dgram *dgram,
+                   const struct tcp_seg *seg, uint64_t now_ns)
+{
+    uint32_t beyond = (uint32_t)old->snd_nxt + REOPEN_ISN_GAP;
+    struct tcp_conn *conn;
+
+    tcp_conn_end(old, TCP_END_DONE, now_ns);
+    input_no_conn(tcp, dgram, seg, now_ns);
+    conn = tcp_conn_find(tcp, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port);
+    if (conn && (int32_t)(conn->iss - beyond) < 0)
+        tcp_conn_start_at(conn, beyond);
 }
 
 void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
@@ -549,13 +569,13 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
     if (conn) {
         seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
         seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
-        if (reopens(conn, &seg)) {
-            tcp_conn_end(conn, TCP_END_DONE, now_ns);
-            conn = NULL;
-        }
+        if (!(seg.flags & TCP_SYN)) /* RFC 7323 2.2 */
+            seg.window <<= conn->snd_wscale;
     }
     if (!conn)
         input_no_conn(tcp, dgram, &seg, now_ns);
+    else if (reopens(conn, &seg))
+        reopen(tcp, conn, dgram, &seg, now_ns);
     else if (conn->state == TCP_SYN_SENT)
         input_syn_sent(conn, &seg, dgram, now_ns);
     else if (!input_fast(conn, &seg, now_ns))

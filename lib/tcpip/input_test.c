@@ -578,6 +578,24 @@ TRACE_TEST(paws_after_24_days)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 21, .has_ts = true, .tsecr = 0x80000000u);
 }
 
+/* MUST-39, 3.8.6.2.2: room that opens byte by byte is not told, not even to a probe. */
+TRACE_TEST_WITH(no_silly_window, .rcv_wnd_bytes = 8000)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->keep = true;
+    for (uint32_t at = 0; at < 8000; at += 1000)
+        SEND(t, .flags = ACK, .seq = 1 + at, .ack = 1, .len = 1000);
+    ADVANCE(t, 100);
+    trace_take_all(t, NULL);
+    tcp_recved(app->conn, 10);
+    SEND(t, .flags = ACK, .seq = 8001, .ack = 1, .len = 1);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 8001, .zero_win = true);
+    tcp_recved(app->conn, 1450);
+    trace_turn(t);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 8001, .win = 1460);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +634,7 @@ int main(void)
         cmocka_unit_test(sequence_numbers_wrap),
         cmocka_unit_test(icmp_is_soft),
         cmocka_unit_test(paws_after_24_days),
+        cmocka_unit_test(no_silly_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

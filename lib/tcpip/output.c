@@ -120,14 +120,18 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
 
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
- * SHLD-14): where scaling rounds the field down, what was promised before is still accepted.
+ * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
+ * moves right in steps worth a segment, so that no peer is led to send less (3.8.6.2.2).
  */
 static uint16_t window_to_tell(struct tcp_conn *conn, bool syn)
 {
     uint8_t shift = syn ? 0 : conn->rcv_wscale;
     uint64_t edge = max_u64(conn->rcv_nxt + conn->rcv_wnd, conn->rcv_adv);
-    uint64_t field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
+    uint64_t field;
 
+    if (edge - conn->rcv_adv < tcp_window_step(conn))
+        edge = conn->rcv_adv;
+    field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
     conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt + (field << shift));
     return (uint16_t)field;
 }
@@ -196,8 +200,10 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
 {
     if (conn->snd_una == conn->snd_nxt) {
         conn->progress_ns = now_ns;
-        conn->backoff = 0;
-        conn->rto_at_ns = 0; /* what ran was the persist or override timer */
+        if (conn->rto_at_ns) { /* what ran was the persist or override timer */
+            conn->rto_at_ns = 0;
+            conn->backoff = 0;
+        }
     }
     if (again) {
         conn->flags &= (uint16_t)~CONN_RTT_TIMED;
@@ -414,6 +420,7 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         return min_u64(room, avail);
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
+        conn->progress_ns = now_ns; /* the user timeout begins here */
         if (room == 0) {
             tcp_rto_arm(conn, now_ns);
         } else {
@@ -471,8 +478,12 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
-    if (first)
+    if (first) {
+        conn->flags |= CONN_RTT_TIMED;
         conn->rtt_ns = now_ns;
+    } else {
+        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+    }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
 }

@@ -188,12 +188,19 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
     return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
 }
 
+/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. */
+static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
+{
+    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+}
+
 /* conn.c */
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port);
 int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
                  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
                  uint64_t now_ns);
+void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
 void tcp_conn_ready(struct tcp_conn *conn);

@@ -151,8 +151,8 @@ void tcp_recved(struct tcp_conn *conn, uint32_t bytes)
     edge = conn->rcv_nxt + conn->rcv_wnd;
     /* RFC 9293 3.8.6.2.2: the window is reopened in steps worth telling. */
     if (conn->state >= TCP_ESTABLISHED && edge > conn->rcv_adv &&
-        conn->rcv_adv - conn->rcv_nxt < min_u32(max / 2, conn->mss) &&
-        edge - conn->rcv_adv >= min_u32(max / 2, conn->mss)) {
+        conn->rcv_adv - conn->rcv_nxt < tcp_window_step(conn) &&
+        edge - conn->rcv_adv >= tcp_window_step(conn)) {
         conn->flags |= CONN_ACK_NOW;
         tcp_conn_ready(conn);
     }

@@ -291,6 +291,30 @@ TRACE_TEST(fin_wait_2)
     EXPECT(t, .flags = RST, .seq = 2);
 }
 
+/* The user timeout counts from when there was something to say, not from the last ACK. */
+TRACE_TEST(zero_window_after_idleness)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .zero_win = true);
+    ADVANCE(t, 300000);
+    trace_write(t, app, 5000);
+    ADVANCE(t, 201);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1);
+    assert_int_equal(app->closed, 0);
+}
+
+TRACE_TEST(silly_window_after_idleness)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .win = 500);
+    ADVANCE(t, 300000);
+    trace_write(t, app, 5000);
+    ADVANCE(t, 201);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +335,8 @@ int main(void)
         cmocka_unit_test(no_keepalive),
         cmocka_unit_test(keepalive_of_the_peer),
         cmocka_unit_test(fin_wait_2),
+        cmocka_unit_test(zero_window_after_idleness),
+        cmocka_unit_test(silly_window_after_idleness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

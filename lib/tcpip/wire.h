@@ -54,7 +54,7 @@ struct tcp_seg {
     uint16_t src_port, dst_port;
     uint32_t seq, ack;
     uint64_t seq64, ack64; /* unrolled by the connection's own counters, see priv.h */
-    uint32_t window;       /* as in the header, not scaled */
+    uint32_t window;       /* scaled by tcp_input; that of a SYN is not (RFC 7323 2.2) */
     uint32_t len;          /* payload bytes */
     const uint8_t *data;
     uint8_t flags;

@@ -210,25 +210,25 @@ static void trace_link(const struct net_host *host, const struct nmio_pkt *pkt)
                     get_be16(pkt->data + ETH_HEADER_BYTES - 2), pkt->len);
 }
 
-static void trace_stats(const struct net_host *host, const char *layer,
-                        const struct stat_desc *descs, const void *stats)
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats)
 {
     for (; descs->name; descs++) {
         uint64_t value;
 
         memcpy(&value, (const char *)stats + descs->offset, sizeof(value));
         if (value)
-            world_trace(host->world, "%s %s %s %llu", host->name, layer, descs->name,
-                        (unsigned long long)value);
+            world_trace(world, "%s %s %llu", whose, descs->name, (unsigned long long)value);
     }
 }
 
 void net_host_trace(const struct net_host *host)
 {
-    trace_stats(host, "port", nmio_stat_descs, nmio_stats(host->port));
-    trace_stats(host, "eth", eth_stat_descs, eth_stats(host->eth));
-    trace_stats(host, "ip", ip_stat_descs, ip_stats(host->ip));
-    trace_stats(host, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
+    world_trace(host->world, "counters of the %s:", host->name);
+    net_trace_stats(host->world, "port", nmio_stat_descs, nmio_stats(host->port));
+    net_trace_stats(host->world, "eth", eth_stat_descs, eth_stats(host->eth));
+    net_trace_stats(host->world, "ip", ip_stat_descs, ip_stats(host->ip));
+    net_trace_stats(host->world, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
 }
 
 static void host_packet(struct net_host *host, struct nmio_pkt *pkt)

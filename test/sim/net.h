@@ -59,6 +59,8 @@ void net_host_close(struct net_host *host);
 uint32_t net_host_turn(struct net_host *host);
 uint64_t net_host_next_ns(const struct net_host *host);
 /* With --verbose: every counter that is not zero. */
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats);
 void net_host_trace(const struct net_host *host);
 
 #endif

@@ -515,5 +515,5 @@ static void run(struct world *world)
 
 int main(int argc, char **argv)
 {
-    return runner_main(argc, argv, run);
+    return runner_main(argc, argv, run, NULL);
 }

@@ -42,6 +42,7 @@ struct world {
     struct mem_arena *arena;
     bool verbose;
     const char *pcap_path; /* or NULL */
+    const void *shared;    /* see runner.h */
     char *params;          /* WORLD_TEXT_BYTES, the caller's: what was drawn, in words */
     char *failure;         /* WORLD_TEXT_BYTES, the caller's: empty as long as all is well */
     struct world_event **heap;
