@@ -54,10 +54,6 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
 {
     struct tcp_conn *conn;
 
-    if (tcp->state_counts[TCP_SYN_RECEIVED] >= tcp->config.half_open_max) {
-        stat_inc(&tcp->stats.drop_backlog);
-        return;
-    }
     if (tcp_conn_new(tcp, &conn, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port, now_ns) <
         0) {
         stat_inc(&tcp->stats.drop_conns_full);
@@ -72,6 +68,7 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
     conn->snd_wnd = conn->max_snd_wnd = seg->window;
     conn->snd_wl1 = conn->rcv_nxt - 1;
     tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
+    tcp_conn_half_open(conn, now_ns);
     tcp_conn_options(conn, seg, now_ns);
     tcp_conn_ready(conn);
 }
