@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define REQUESTS_MAX     16384 /* partly received at a time: beyond that somebody plays with us */
-#define RESPONSES_FACTOR 2     /* per connection on average; pipelining is rare */
+#define REQUESTS_MAX     8192 /* partly received at a time: beyond that somebody plays with us */
+#define RESPONSES_FACTOR 2    /* per connection on average; pipelining is rare */
 #define MULTIS_MAX       4096
 
 const struct stat_desc worker_stat_descs[] = {WORKER_STATS(STAT_DESC, struct worker_stats){0}};
@@ -232,8 +232,7 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     w->now_ns = now_ns;
     w->head_limits = http1_limits_default;
     w->head_limits.target_bytes = TARGET_BYTES_MAX;
-    w->head_limits.head_bytes =
-        REQUEST_BYTES - 1; /* a full buffer is too much, not a reason to wait */
+    w->head_limits.head_bytes = HEAD_BYTES_MAX;
     timer_wheel_init(&w->wheel, now_ns);
     rc = open_pools(w);
     if (rc < 0)

@@ -30,9 +30,11 @@
 #include "tcpip/tcpip.h"
 
 #define WORKER_ADDRS_MAX 16
-#define REQUEST_BYTES    (16 * 1024) /* receive window, and so the largest head: nginx has 4 x 8 KiB \
-                                      */
-#define TARGET_BYTES_MAX (8 * 1024) /* nginx: one of its 8 KiB buffers */
+/* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
+ * a head of half its size can be counted on to fit behind other requests. */
+#define REQUEST_BYTES    (32 * 1024)
+#define HEAD_BYTES_MAX   (REQUEST_BYTES / 2) /* nginx has 4 x 8 KiB */
+#define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
 #define REQUEST_BODY_MAX                                                                           \
     (1u << 20) /* bodies are of no use here and are skipped, up to this: nginx's default */
 #define RESPONSES_MAX  16 /* pipelined requests answered at a time, per connection */
