@@ -155,7 +155,7 @@ static bool take_addr(struct serve_options *o, const char *text)
         log_error("--addr can be given %d times at most", WORKER_ADDRS_MAX);
         return false;
     }
-    if (ip_prefix_parse(text, &o->addrs[o->addr_count]) < 0) {
+    if (!strchr(text, '/') || ip_prefix_parse(text, &o->addrs[o->addr_count]) < 0) {
         log_error("--addr takes an address and the bits of its network, as in 192.0.2.2/24, not "
                   "'%s'",
                   text);

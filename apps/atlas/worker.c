@@ -196,7 +196,7 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     tcp.arena = c->arena;
     tcp.ip = w->ip;
     tcp.conns_max = c->limits.conns;
-    tcp.half_open_max = max_u32(c->limits.conns / 4, 64);
+    tcp.half_open_max = min_u32(max_u32(c->limits.conns / 4, 64), tcp.half_open_max);
     tcp.rcv_wnd_bytes = REQUEST_BYTES;
     tcp.asked_max_bytes = 4 * c->read_bytes;
     tcp.user_timeout_ns = c->limits.user_timeout_ns;

@@ -127,13 +127,12 @@ int diskmap_open(struct diskmap **out, struct diskmap_set *set, const struct dis
     rc = devices_open(dm, config);
     if (rc) {
         diskmap_close(dm);
-        snprintf(why, why_bytes,
-                 rc == -ENOMEM ? "not enough memory for the disk's queue: enlarge the arena, or "
-                                 "raise the limit on locked memory (ulimit -l)"
+        snprintf(why, why_bytes, "cannot open the disk's queue: %s",
+                 rc == -ENOMEM ? "not enough memory: enlarge the arena, or raise the limit on "
+                                 "locked memory (ulimit -l)"
                  : rc == -EPERM || rc == -ENOSYS
                      ? "io_uring is not allowed here: see /proc/sys/kernel/io_uring_disabled"
-                     : "cannot open the disk's queue: %s",
-                 strerror(-rc));
+                     : strerror(-rc));
         return rc;
     }
     *out = dm;

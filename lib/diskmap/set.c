@@ -149,9 +149,8 @@ static int volume_load(struct diskmap_set *set, struct diskmap_medium *medium, b
     if (!rc)
         rc = load_index(&loading);
     if (rc)
-        snprintf(why, why_bytes,
-                 rc == -ENOMEM ? "the volume does not fit into memory" : "cannot read it: %s",
-                 strerror(-rc));
+        snprintf(why, why_bytes, "cannot load it: %s",
+                 rc == -ENOMEM ? "it does not fit into memory" : strerror(-rc));
     return rc;
 }
 
@@ -202,7 +201,7 @@ static int spec_open(struct diskmap_set *set, const char *spec, char *why, size_
     if (rc)
         return rc;
     rc = volume_load(set, medium, ram, what, sizeof(what));
-    snprintf(why, why_bytes, what[0] ? "%.160s: %s" : "", path, what);
+    snprintf(why, why_bytes, "%.160s%s%s", what[0] ? path : "", what[0] ? ": " : "", what);
     // Nothing more is read from the disk, so that a writer may use its space again.
     if (ram)
         diskmap_medium_close(medium);

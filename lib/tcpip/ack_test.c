@@ -414,6 +414,43 @@ TRACE_TEST(backoff_stays_without_a_sample)
     assert_int_equal(STATS(t)->rto_fired, 1);
 }
 
+/* RFC 5681 3.2 step 2: what limited transmit has sent is not part of the flight that is halved. */
+TRACE_TEST(ssthresh_without_limited_transmit)
+{
+    ten_out(t);
+    for (int i = 0; i < 3; i++)
+        dup_ack(t, 1);
+    assert_int_equal(info(t).ssthresh, 5 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* RFC 5681 equation (4): the flight is what was sent, not what the disk has yet to bring. */
+TRACE_TEST(ssthresh_without_what_was_only_asked_for)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->fill = FILL_LATER;
+    app->promise_max = 4 * MSS;
+    trace_write(t, app, 1000000);
+    trace_answer(t, app);
+    assert_int_equal(trace_take_all(t, NULL), 4);
+    ADVANCE(t, 201);
+    assert_int_equal(info(t).ssthresh, 2 * MSS);
+}
+
+/* RFC 5681 3.1: after the loss of a SYN or SYN-ACK the initial window is one segment. */
+TRACE_TEST(initial_window_after_syn_loss)
+{
+    SEND(t, .flags = SYN, .mss = 1460);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 1000);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1);
+    trace_write(t, t->app, 100000);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    EXPECT_NOTHING(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +477,9 @@ int main(void)
         cmocka_unit_test(slow_start_after_timeout),
         cmocka_unit_test(slow_start_ends_at_ssthresh),
         cmocka_unit_test(backoff_stays_without_a_sample),
+        cmocka_unit_test(ssthresh_without_limited_transmit),
+        cmocka_unit_test(ssthresh_without_what_was_only_asked_for),
+        cmocka_unit_test(initial_window_after_syn_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,8 @@ void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state)
     assert(state == TCP_CLOSED || (state_may_become[conn->state] & (1 << state)));
     if (conn->state != TCP_CLOSED)
         stat_add(&counts[conn->state], (uint64_t)-1);
+    if (conn->state == TCP_SYN_RECEIVED && (conn->flags & CONN_PASSIVE))
+        conn->tcp->half_open[conn->half_open] = NULL;
     if (state != TCP_CLOSED)
         stat_inc(&counts[state]);
     conn->state = (uint8_t)state;
@@ -141,6 +143,26 @@ static struct tcp_conn *conn_alloc(struct tcp *tcp)
         mem_pool_put(&tcp->conns, oldest);
     }
     return mem_pool_get(&tcp->conns);
+}
+
+/*
+ * RFC 4987 3.4: the oldest half-open connection makes room for a new one. Under a flood of SYNs the
+ * handshake of a real client has as long as the flood needs to fill the queue; refusing the newest
+ * instead would refuse everybody for a minute. Connections that go on leave a hole in the queue.
+ */
+void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+    struct tcp_conn *oldest = tcp->half_open[tcp->half_open_next];
+
+    if (oldest) {
+        stat_inc(&tcp->stats.drop_backlog);
+        tcp_conn_end(oldest, TCP_END_TIMEOUT, now_ns);
+    }
+    conn->half_open = tcp->half_open_next;
+    tcp->half_open[conn->half_open] = conn;
+    if (++tcp->half_open_next == tcp->config.half_open_max)
+        tcp->half_open_next = 0;
 }
 
 /* What both opens have in common. The state stays CLOSED; the caller sets it. */

@@ -141,6 +141,7 @@ TRACE_TEST_WITH(no_connection_left, .conns_max = 1)
     assert_int_equal(STATS(t)->drop_conns_full, 1);
 }
 
+/* RFC 4987 3.4: the oldest makes room, and those that go on are no longer in the queue. */
 TRACE_TEST_WITH(backlog, .half_open_max = 2)
 {
     SEND(t, .flags = SYN);
@@ -148,11 +149,15 @@ TRACE_TEST_WITH(backlog, .half_open_max = 2)
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 1);
     SEND(t, .flags = SYN, .port = 2);
-    EXPECT_NOTHING(t);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 2);
     assert_int_equal(STATS(t)->drop_backlog, 1);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1);
-    SEND(t, .flags = SYN, .port = 2);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 2);
+    EXPECT(t, .flags = RST, .seq = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .port = 1);
+    SEND(t, .flags = SYN, .port = 3);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 3);
+    assert_int_equal(STATS(t)->drop_backlog, 1);
+    assert_int_equal(tcp_state_counts(t->tcp)[TCP_ESTABLISHED], 1);
 }
 
 /* --- closing ------------------------------------------------------------------------------------

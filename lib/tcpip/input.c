@@ -54,10 +54,6 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
 {
     struct tcp_conn *conn;
 
-    if (tcp->state_counts[TCP_SYN_RECEIVED] >= tcp->config.half_open_max) {
-        stat_inc(&tcp->stats.drop_backlog);
-        return;
-    }
     if (tcp_conn_new(tcp, &conn, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port, now_ns) <
         0) {
         stat_inc(&tcp->stats.drop_conns_full);
@@ -72,6 +68,7 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
     conn->snd_wnd = conn->max_snd_wnd = seg->window;
     conn->snd_wl1 = conn->rcv_nxt - 1;
     tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
+    tcp_conn_half_open(conn, now_ns);
     tcp_conn_options(conn, seg, now_ns);
     tcp_conn_ready(conn);
 }
@@ -131,15 +128,18 @@ static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
     tcp_conn_ready(conn);
 }
 
-/* Our SYN is acknowledged: the first round-trip sample (RFC 6298 5.7 when it was sent again). */
+/* Our SYN is acknowledged: the first round-trip sample; or, when it was lost, a slow beginning (RFC
+ * 6298 5.7, RFC 5681 3.1). */
 static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     conn->snd_una = conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
-    if (conn->backoff > 0)
+    if (conn->backoff > 0) {
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
-    else if (conn->flags & CONN_RTT_TIMED)
+        conn->cwnd = conn->mss;
+    } else if (conn->flags & CONN_RTT_TIMED) {
         tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
+    }
     conn->backoff = 0;
     conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
@@ -282,11 +282,11 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         trim(conn, seg);
         return CONTINUE;
     }
-    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does
-     * not. */
-    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt &&
-        !(seg->flags & (TCP_SYN | TCP_FIN))) {
+    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data and FIN
+     * do not. */
+    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt && !(seg->flags & TCP_SYN)) {
         seg->len = 0;
+        seg->flags &= (uint8_t)~TCP_FIN;
         owe_ack(conn);
         return CONTINUE;
     }

@@ -596,6 +596,22 @@ TRACE_TEST_WITH(no_silly_window, .rcv_wnd_bytes = 8000)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 8001, .win = 1460);
 }
 
+/* MUST-66 again: the ACK on a FIN that a shut window cannot take counts, the FIN does not. */
+TRACE_TEST_WITH(window_shut_fin, .rcv_wnd_bytes = 1000)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->keep = true;
+    trace_write(t, app, 500);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 500);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1000);
+    SEND(t, .flags = ACK | FIN, .seq = 1001, .ack = 501);
+    assert_int_equal(app->acked, 500);
+    assert_int_equal(app->recv_ends, 0);
+    EXPECT(t, .flags = ACK, .seq = 501, .ack = 1001, .zero_win = true);
+    EXPECT_STATE(app, TCP_ESTABLISHED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -635,6 +651,7 @@ int main(void)
         cmocka_unit_test(icmp_is_soft),
         cmocka_unit_test(paws_after_24_days),
         cmocka_unit_test(no_silly_window),
+        cmocka_unit_test(window_shut_fin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

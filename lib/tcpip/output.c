@@ -360,6 +360,8 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     while (conn->rtx_nxt < min_u64(conn->rtx_end, conn->snd_end)) {
         uint64_t want = min_u64(conn->rtx_end, conn->snd_end) - conn->rtx_nxt;
+        uint64_t unanswered = asked_unanswered(conn);
+        uint32_t asked_max = conn->tcp->config.asked_max_bytes;
         enum asked rc;
 
         if (conn->recovery == RECOVERY_RTO) { /* slow start over everything that was sent */
@@ -374,8 +376,9 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
                 return ASKED_ENOUGH;
             want = min_u64(want, room);
         }
-        if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
+        if (unanswered >= asked_max)
             return ASKED_ENOUGH;
+        want = min_u64(want, asked_max - unanswered);
         rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;

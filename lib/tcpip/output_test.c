@@ -387,6 +387,61 @@ TRACE_TEST(fin_with_an_answer_at_once)
     EXPECT_STATE(app, TCP_FIN_WAIT_2);
 }
 
+/* What is asked for of the lost range counts, too. */
+TRACE_TEST_WITH(asked_max_of_the_lost, .asked_max_bytes = 2 * MSS)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    trace_write(t, app, 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    app->fill = FILL_LATER;
+    app->conn->recovery = RECOVERY_RTO; /* in the middle of one, with a wide window */
+    app->conn->recover = app->conn->rtx_end = app->conn->snd_nxt;
+    app->conn->rtx_sent = app->conn->rtx_nxt = app->conn->snd_una;
+    tcp_conn_ready(app->conn);
+    trace_turn(t);
+    assert_int_equal(app->promise_count, 1);
+    assert_int_equal(app->promises[0].len, 2 * MSS);
+}
+
+/* RFC 1071: the sums of header and payload add up to more than 64 bits hold. The numbers are chosen
+ * so that the header's sum is all but all ones. */
+TRACE_TEST(checksum_carry)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    struct tcp_conn *conn = app->conn;
+    uint32_t low = 0;
+
+    /* As the bytes lie: ports and seq, ack and offset, flags, window. */
+    uint8_t hdr[20] = {0};
+    uint64_t pseudo = ip_sum_pseudo(&conn->flow.local, &conn->flow.remote, IP_PROTO_TCP, 20 + 100);
+    uint64_t a, b, want;
+
+    put_be16(hdr, TRACE_PORT);
+    put_be16(hdr + 2, TRACE_PEER_PORT);
+    hdr[12] = 5 << 4;
+    hdr[13] = ACK | PSH;
+    put_be16(hdr + 14, 32768);
+    /* The lower halves of the two words and the pseudo-header make 2^32 - 1 with the right ack; the
+     * upper halves with the right seq. */
+    a = get_le32(hdr);
+    low = (uint32_t)(UINT32_MAX - a - pseudo);
+    b = (a + low + pseudo) >> 32;
+    want = UINT32_MAX - b - get_le32(hdr + 12);
+    memcpy(hdr + 4, &(uint32_t){(uint32_t)want}, 4);
+    memcpy(hdr + 8, &low, 4);
+    conn->iss = get_be32(hdr + 4) - 1;
+    t->iss[0] = conn->iss;
+    tcp_conn_start_at(conn, conn->iss);
+    conn->snd_una = conn->snd_nxt = conn->snd_asked = conn->snd_end = tcp_iss64(conn) + 1;
+    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
+    t->peer_iss = get_be32(hdr + 8) - 1;
+    conn->rcv_adv += (1ull << 32) + get_be32(hdr + 8) - conn->rcv_nxt;
+    conn->rcv_nxt = (1ull << 32) + get_be32(hdr + 8);
+    trace_write(t, app, 100);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .win = 32768);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +469,8 @@ int main(void)
         cmocka_unit_test(psh),
         cmocka_unit_test(waiting_after_an_answer),
         cmocka_unit_test(fin_with_an_answer_at_once),
+        cmocka_unit_test(asked_max_of_the_lost),
+        cmocka_unit_test(checksum_carry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

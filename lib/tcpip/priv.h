@@ -114,6 +114,7 @@ struct tcp_conn {
     uint16_t local_port, remote_port;
     uint32_t hash_next; /* index + 1 of the next connection in the bucket */
     uint32_t iss, irs;
+    uint32_t half_open; /* place in tcp->half_open, in SYN-RECEIVED after a passive open */
     uint32_t ts_offset;
     uint8_t backoff;
     uint8_t probes; /* keepalive probes unanswered */
@@ -146,6 +147,8 @@ struct tcp {
     struct mem_pool conns;
     uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
+    uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
+    struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
     const struct tcp_cc *cc;
     uint64_t now_ns; /* of the current turn */
     bool pull_owed;  /* something became ready since the last tcp_pull */
@@ -203,6 +206,7 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
 void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
+void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_conn_ready(struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
 void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
