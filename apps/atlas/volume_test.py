@@ -243,7 +243,8 @@ class Volumes(unittest.TestCase):
         image = self.path('image')
         with open(image, 'wb') as f:
             f.truncate(8 << 20)
-        made = subprocess.run(['losetup', '--find', '--show', image], capture_output=True, text=True)
+        made = subprocess.run(['losetup', '--find', '--show', image], capture_output=True,
+                              text=True)
         if made.returncode:
             self.skipTest(made.stderr)
         device = made.stdout.strip()

@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "runner.h"
 
-#define ARENA_BYTES             (384ull << 20) /* address space: what is not touched costs nothing */
+#define ARENA_BYTES             (384ull << 20) /* address space: untouched pages cost nothing */
 #define SERVER_PORT             80
 #define DEAF_PORT               81 /* nobody listens */
 #define REJECT_PORT             82 /* a listener whose accept says no */
