@@ -49,7 +49,7 @@
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
 #define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
 #define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
-#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: then void */
+#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
 #define TCP_CHALLENGE_PER_S       1000                       /* RFC 5961 10 */
 
 enum tcp_conn_flags {

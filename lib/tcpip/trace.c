@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "trace.h"
 
-#include "eth/wire.h"
-#include "ip/wire.h"
-
-#define ARENA_BYTES (24u << 20)
+#define ARENA_BYTES     (24u << 20)
+#define ETH_TYPE_ARP    0x0806 /* RFC 826 */
+#define IP4_VERSION_IHL 0x45   /* version 4, five words */
 
 static const uint8_t our_ip[4] = {192, 0, 2, 1};
 static const uint8_t peer_ip[4] = {192, 0, 2, 2};

@@ -45,10 +45,9 @@ enum tcp_option {
     TCP_OPT_WSCALE = 3,     /* RFC 7323 2.2, length 3 */
     TCP_OPT_TIMESTAMPS = 8, /* RFC 7323 3.2, length 10 */
 };
-#define TCP_OPT_TIMESTAMPS_SPACE                                                                   \
-    12                    /* with the two NOPs in front that RFC 7323 appendix A shows             \
-                           */
-#define TCP_WSCALE_MAX 14 /* RFC 7323 2.3 */
+/* With the two NOPs in front that RFC 7323 appendix A shows. */
+#define TCP_OPT_TIMESTAMPS_SPACE 12
+#define TCP_WSCALE_MAX           14 /* RFC 7323 2.3 */
 
 struct tcp_seg {
     uint16_t src_port, dst_port;
