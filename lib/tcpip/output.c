@@ -243,6 +243,9 @@ static void answer_lost(struct tcp_conn *conn, struct cursor *c, uint64_t seq, u
     uint64_t to = min_u64(end, conn->rtx_end);
     bool fin = to == conn->snd_end && conn->rtx_end > to;
 
+    /* The timer has run since the disk was asked: the network has its time from now on. */
+    if (conn->rtx_sent == conn->snd_una)
+        conn->rto_at_ns = 0;
     cursor_skip(c, conn->rtx_sent - seq);
     stat_inc(&conn->tcp->stats.retrans_segs);
     stat_add(&conn->tcp->stats.retrans_bytes, to - conn->rtx_sent);

@@ -80,10 +80,9 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
 
-    if (conn->recovery == RECOVERY_RTO && conn->rtx_sent == conn->snd_una &&
-        conn->rtx_sent < conn->rtx_end) {
-        /* What was lost has not been sent again yet: the disk or the pool is behind, not the
-         * network. */
+    if (conn->rtx_sent == conn->snd_una && conn->rtx_sent < conn->rtx_end) {
+        /* What was lost has not been sent again yet, whoever found out that it was: the disk or
+         * the pool is behind, not the network. */
         stat_inc(&tcp->stats.rto_waiting);
         tcp_rto_arm(conn, now_ns);
         tcp_conn_ready(conn);
