@@ -119,7 +119,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     clamp_lost(conn);
     conn->progress_ns = now_ns;
     ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
-    stat_add(&tcp->stats.bytes_acked, acked);
+    stat_add(&tcp->stats.bytes_acked, acked - (conn->snd_una > conn->snd_end)); /* less the FIN */
     if (conn->recovery == RECOVERY_FAST) {
         ack_in_fast_recovery(conn, acked);
     } else {

@@ -242,11 +242,13 @@ static void answer_lost(struct tcp_conn *conn, struct cursor *c, uint64_t seq, u
 {
     uint64_t to = min_u64(end, conn->rtx_end);
     bool fin = to == conn->snd_end && conn->rtx_end > to;
+    struct tcp_stats *stats = &conn->tcp->stats;
+    uint64_t segs_before = stats->segs_out;
 
     cursor_skip(c, conn->rtx_sent - seq);
-    stat_inc(&conn->tcp->stats.retrans_segs);
-    stat_add(&conn->tcp->stats.retrans_bytes, to - conn->rtx_sent);
+    stat_add(&stats->retrans_bytes, to - conn->rtx_sent);
     send_range(conn, c, conn->rtx_sent, to, fin, now_ns);
+    stat_add(&stats->retrans_segs, stats->segs_out - segs_before);
     conn->rtx_sent = to + fin;
     conn->rtx_nxt = max_u64(conn->rtx_nxt, conn->rtx_sent);
     sent_something(conn, to, true, now_ns);
