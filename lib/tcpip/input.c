@@ -7,6 +7,8 @@
  */
 #include "priv.h"
 
+#include "base/siphash.h"
+
 enum verdict {
     CONTINUE, /* to the next check */
     DROP,     /* done with this segment */
@@ -19,17 +21,22 @@ static void owe_ack(struct tcp_conn *conn)
 }
 
 /* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
- * which. */
+ * which. How many a second has is a secret: who knows it can tell, by counting those that are left,
+ * whether a guess about somebody else's connection was right (Cao et al. 2016). */
 static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
 
-    if (now_ns - tcp->challenge_window_ns >= NS_PER_S) {
-        tcp->challenge_window_ns = now_ns;
-        tcp->challenge_count = 0;
+    if (now_ns >= tcp->challenge_until_ns) {
+        tcp->challenge_until_ns = now_ns + NS_PER_S;
+        tcp->challenges_left =
+            TCP_CHALLENGE_PER_S / 2 +
+            (uint32_t)(siphash13(tcp->config.secret + 2, &now_ns, sizeof(now_ns)) %
+                       TCP_CHALLENGE_PER_S);
     }
-    if (tcp->challenge_count++ >= TCP_CHALLENGE_PER_S)
+    if (tcp->challenges_left == 0)
         return;
+    tcp->challenges_left--;
     stat_inc(&tcp->stats.challenge_acks);
     owe_ack(conn);
 }

@@ -612,6 +612,38 @@ TRACE_TEST_WITH(window_shut_fin, .rcv_wnd_bytes = 1000)
     EXPECT_STATE(app, TCP_ESTABLISHED);
 }
 
+static uint64_t challenges_of_a_second(struct trace *t)
+{
+    uint64_t before = STATS(t)->challenge_acks;
+
+    for (int i = 0; i < 30; i++) {
+        t->hold = true;
+        for (int j = 0; j < 64; j++)
+            SEND(t, .flags = SYN, .seq = 10);
+        t->hold = false;
+        trace_turn(t);
+        trace_take_all(t, NULL);
+    }
+    ADVANCE(t, 1001);
+    return STATS(t)->challenge_acks - before;
+}
+
+/* RFC 5961 10: they are limited for all connections together; how many there are in a second must
+ * not be known, or others could count how many of them their guesses have cost (Cao et al. 2016).
+ */
+TRACE_TEST(challenge_acks_are_limited)
+{
+    uint64_t a, b, c;
+
+    trace_establish(t, 0);
+    a = challenges_of_a_second(t);
+    b = challenges_of_a_second(t);
+    c = challenges_of_a_second(t);
+    assert_in_range(a, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
+    assert_in_range(b, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
+    assert_true(a != b || b != c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -652,6 +684,7 @@ int main(void)
         cmocka_unit_test(paws_after_24_days),
         cmocka_unit_test(no_silly_window),
         cmocka_unit_test(window_shut_fin),
+        cmocka_unit_test(challenge_acks_are_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

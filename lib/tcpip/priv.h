@@ -50,7 +50,7 @@
 #define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
 #define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
-#define TCP_CHALLENGE_PER_S       1000                       /* RFC 5961 10 */
+#define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
 
 enum tcp_conn_flags {
     CONN_TS = 1 << 0,        /* timestamps negotiated */
@@ -159,8 +159,8 @@ struct tcp {
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t reset_count;
-    uint64_t challenge_window_ns; /* start of the second in which challenge_count were sent */
-    uint32_t challenge_count;
+    uint64_t challenge_until_ns; /* end of the second that challenges_left is for */
+    uint32_t challenges_left;
     struct tcp_reset resets[TCP_RESETS_OWED];
 };
 
