@@ -229,6 +229,7 @@ static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, u
 
     if (gso)
         frame_max = max_u32(frame_max, gso - sizeof(struct tcp_header) - options);
+    frame_max -= frame_max % conn->mss; /* no short segment in the middle (3.8.6.2.1) */
     while (from < to) {
         uint32_t len = (uint32_t)min_u64(to - from, frame_max);
 
