@@ -9,6 +9,9 @@
 
 #include "base/siphash.h"
 
+#define ICMP_UNREACHABLE 3 /* RFC 792 */
+#define ICMP_FRAG_NEEDED 4 /* its code */
+
 enum verdict {
     CONTINUE, /* to the next check */
     DROP,     /* done with this segment */
@@ -591,8 +594,8 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
 
 /*
  * RFC 9293 3.9.2.2: unreachable and time-exceeded errors are hints, no reason to give up (MUST-56);
- * the timers decide. They are believed to concern us only if they quote a sequence number in
- * flight.
+ * the timers decide. That a datagram was too big is more than a hint (3.7.2): all of ours bear DF.
+ * Errors are believed to concern us only if they quote a sequence number in flight (RFC 5927 4.1).
  */
 void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
 {
@@ -606,6 +609,9 @@ void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
     if (!conn)
         return;
     seq = tcp_unroll(conn->snd_una, get_be32(error->payload + 4));
-    if (seq >= conn->snd_una && seq <= conn->snd_nxt)
-        stat_inc(&tcp->stats.icmp_errors);
+    if (seq < conn->snd_una || seq > conn->snd_nxt)
+        return;
+    stat_inc(&tcp->stats.icmp_errors);
+    if (error->type == ICMP_UNREACHABLE && error->code == ICMP_FRAG_NEEDED)
+        tcp_path_mtu(conn, error->mtu);
 }

@@ -34,6 +34,7 @@
 #define TCP_CWND_MAX         (1u << 30) /* RFC 7323 2.3: no window is larger */
 #define TCP_MSS_DEFAULT      536        /* RFC 9293 3.7.1, MUST-15: a peer that names none */
 #define TCP_MSS_MIN          88         /* a smaller one is an attack: headers for nothing */
+#define TCP_PATH_MTU_MIN     552        /* RFC 5927 7: less is an attack; what Linux takes */
 #define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
 #define TCP_RTO_AFTER_SYN_US 3000000u   /* RFC 6298 5.7: the SYN was lost and there is no sample */
 /* RFC 6298 2.4 wants 1 s; Linux, FreeBSD and every CDN use 200 ms or so, with timestamps to tell
@@ -217,6 +218,7 @@ uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
 void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
+void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
