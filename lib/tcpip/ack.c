@@ -61,6 +61,31 @@ static void mark_first_lost(struct tcp_conn *conn)
     mark_lost(conn, conn->snd_una, min_u64(conn->snd_una + conn->mss, conn->snd_nxt));
 }
 
+/*
+ * A link on the path takes no more than `mtu` (RFC 1191; 0: it did not say). What is in flight was
+ * too big and goes again, in segments that fit. It is not lost to congestion: cwnd stays. During a
+ * fast recovery the partial ACKs bring the rest.
+ */
+void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu)
+{
+    const struct ip *ip = conn->tcp->ip;
+    uint32_t headers = ip_caps(ip)->mtu - ip_payload_max(ip, &conn->flow) +
+                       (uint32_t)sizeof(struct tcp_header) +
+                       (conn->flags & CONN_TS ? TCP_OPT_TIMESTAMPS_SPACE : 0);
+    uint32_t mss = max_u32(mtu, TCP_PATH_MTU_MIN) - headers;
+
+    if (conn->state < TCP_ESTABLISHED || conn->state == TCP_TIME_WAIT || mss >= conn->mss)
+        return;
+    conn->mss = (uint16_t)mss;
+    if (conn->snd_una == conn->snd_nxt)
+        return;
+    if (conn->recovery == RECOVERY_FAST)
+        mark_first_lost(conn);
+    else
+        mark_lost(conn, conn->snd_una, conn->snd_nxt);
+    tcp_conn_ready(conn);
+}
+
 /* Everything left of snd_una is history. */
 static void clamp_lost(struct tcp_conn *conn)
 {
@@ -119,7 +144,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     clamp_lost(conn);
     conn->progress_ns = now_ns;
     ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
-    stat_add(&tcp->stats.bytes_acked, acked);
+    stat_add(&tcp->stats.bytes_acked, acked - (conn->snd_una > conn->snd_end)); /* less the FIN */
     if (conn->recovery == RECOVERY_FAST) {
         ack_in_fast_recovery(conn, acked);
     } else {

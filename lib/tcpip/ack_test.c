@@ -451,6 +451,33 @@ TRACE_TEST(initial_window_after_syn_loss)
     EXPECT_NOTHING(t);
 }
 
+/* What the counters say they count: segments, and payload bytes. */
+TRACE_TEST(counters_of_segments)
+{
+    struct trace_app *app = ten_out(t);
+
+    ADVANCE(t, 201);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
+    assert_int_equal(trace_take_all(t, NULL), 3);
+    assert_int_equal(STATS(t)->retrans_segs, 3);
+    assert_int_equal(STATS(t)->retrans_bytes, 3 * MSS);
+    tcp_abort(app->conn, t->now_ns);
+    trace_turn(t);
+    trace_take_all(t, NULL);
+}
+
+TRACE_TEST(counters_of_bytes)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    tcp_write(app->conn, 100);
+    tcp_close(app->conn);
+    trace_turn(t);
+    EXPECT(t, .flags = ACK | FIN, .seq = 1, .ack = 1, .len = 100);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 102);
+    assert_int_equal(STATS(t)->bytes_acked, 100); /* a FIN is no payload */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +507,8 @@ int main(void)
         cmocka_unit_test(ssthresh_without_limited_transmit),
         cmocka_unit_test(ssthresh_without_what_was_only_asked_for),
         cmocka_unit_test(initial_window_after_syn_loss),
+        cmocka_unit_test(counters_of_segments),
+        cmocka_unit_test(counters_of_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,11 @@
  */
 #include "priv.h"
 
+#include "base/siphash.h"
+
+#define ICMP_UNREACHABLE 3 /* RFC 792 */
+#define ICMP_FRAG_NEEDED 4 /* its code */
+
 enum verdict {
     CONTINUE, /* to the next check */
     DROP,     /* done with this segment */
@@ -19,17 +24,22 @@ static void owe_ack(struct tcp_conn *conn)
 }
 
 /* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
- * which. */
+ * which. How many a second has is a secret: who knows it can tell, by counting those that are left,
+ * whether a guess about somebody else's connection was right (Cao et al. 2016). */
 static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
 
-    if (now_ns - tcp->challenge_window_ns >= NS_PER_S) {
-        tcp->challenge_window_ns = now_ns;
-        tcp->challenge_count = 0;
+    if (now_ns >= tcp->challenge_until_ns) {
+        tcp->challenge_until_ns = now_ns + NS_PER_S;
+        tcp->challenges_left =
+            TCP_CHALLENGE_PER_S / 2 +
+            (uint32_t)(siphash13(tcp->config.secret + 2, &now_ns, sizeof(now_ns)) %
+                       TCP_CHALLENGE_PER_S);
     }
-    if (tcp->challenge_count++ >= TCP_CHALLENGE_PER_S)
+    if (tcp->challenges_left == 0)
         return;
+    tcp->challenges_left--;
     stat_inc(&tcp->stats.challenge_acks);
     owe_ack(conn);
 }
@@ -584,8 +594,8 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
 
 /*
  * RFC 9293 3.9.2.2: unreachable and time-exceeded errors are hints, no reason to give up (MUST-56);
- * the timers decide. They are believed to concern us only if they quote a sequence number in
- * flight.
+ * the timers decide. That a datagram was too big is more than a hint (3.7.2): all of ours bear DF.
+ * Errors are believed to concern us only if they quote a sequence number in flight (RFC 5927 4.1).
  */
 void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
 {
@@ -599,6 +609,9 @@ void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
     if (!conn)
         return;
     seq = tcp_unroll(conn->snd_una, get_be32(error->payload + 4));
-    if (seq >= conn->snd_una && seq <= conn->snd_nxt)
-        stat_inc(&tcp->stats.icmp_errors);
+    if (seq < conn->snd_una || seq > conn->snd_nxt)
+        return;
+    stat_inc(&tcp->stats.icmp_errors);
+    if (error->type == ICMP_UNREACHABLE && error->code == ICMP_FRAG_NEEDED)
+        tcp_path_mtu(conn, error->mtu);
 }

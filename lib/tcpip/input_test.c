@@ -612,6 +612,95 @@ TRACE_TEST_WITH(window_shut_fin, .rcv_wnd_bytes = 1000)
     EXPECT_STATE(app, TCP_ESTABLISHED);
 }
 
+static uint64_t challenges_of_a_second(struct trace *t)
+{
+    uint64_t before = STATS(t)->challenge_acks;
+
+    for (int i = 0; i < 30; i++) {
+        t->hold = true;
+        for (int j = 0; j < 64; j++)
+            SEND(t, .flags = SYN, .seq = 10);
+        t->hold = false;
+        trace_turn(t);
+        trace_take_all(t, NULL);
+    }
+    ADVANCE(t, 1001);
+    return STATS(t)->challenge_acks - before;
+}
+
+/* RFC 5961 10: they are limited for all connections together; how many there are in a second must
+ * not be known, or others could count how many of them their guesses have cost (Cao et al. 2016).
+ */
+TRACE_TEST(challenge_acks_are_limited)
+{
+    uint64_t a, b, c;
+
+    trace_establish(t, 0);
+    a = challenges_of_a_second(t);
+    b = challenges_of_a_second(t);
+    c = challenges_of_a_second(t);
+    assert_in_range(a, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
+    assert_in_range(b, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
+    assert_true(a != b || b != c);
+}
+
+/* Says that a datagram with the stream's number `seq` was too big for a link of `mtu`. */
+static void too_big(struct trace *t, uint32_t seq, uint16_t mtu)
+{
+    uint8_t quote[8];
+    struct ip_error error = {.src = t->app->conn->flow.local,
+                             .dst = t->app->conn->flow.remote,
+                             .payload = quote,
+                             .len = sizeof(quote),
+                             .proto = IP_PROTO_TCP,
+                             .type = 3,
+                             .code = 4,
+                             .mtu = mtu};
+
+    put_be16(quote, TRACE_PORT);
+    put_be16(quote + 2, TRACE_PEER_PORT);
+    put_be32(quote + 4, t->iss[0] + seq);
+    tcp_error(t->tcp, &error, t->now_ns);
+    trace_turn(t);
+}
+
+/* RFC 9293 3.7.2, RFC 1191 6.4: what was too big goes again at once in segments that fit, and the
+ * congestion window stays. */
+TRACE_TEST(path_mtu)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    uint32_t cwnd = app->conn->cwnd;
+
+    trace_write(t, app, 2920);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    too_big(t, 5000, 1400); /* nothing that is in flight (RFC 5927 4.1) */
+    too_big(t, 1, 1500);    /* no smaller than what we have */
+    EXPECT_NOTHING(t);
+    too_big(t, 1, 1400);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1360);
+    EXPECT(t, .flags = ACK, .seq = 1361, .ack = 1, .len = 1360);
+    EXPECT(t, .flags = ACK, .seq = 2721, .ack = 1, .len = 200);
+    assert_int_equal(app->conn->cwnd, cwnd);
+    too_big(t, 1461, 1400); /* the second one's error comes, too */
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 2921);
+    EXPECT_STATE(app, TCP_ESTABLISHED);
+}
+
+/* RFC 5927 7: nobody may have us send crumbs. Old routers name no MTU (RFC 1191 5). */
+TRACE_TEST(path_mtu_has_a_bound)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    trace_write(t, app, 1460);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1460);
+    too_big(t, 1, 68);
+    assert_int_equal(app->conn->mss, 552 - 40);
+    assert_int_equal(trace_take_all(t, NULL), 3);
+    too_big(t, 1, 0);
+    EXPECT_NOTHING(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -652,6 +741,9 @@ int main(void)
         cmocka_unit_test(paws_after_24_days),
         cmocka_unit_test(no_silly_window),
         cmocka_unit_test(window_shut_fin),
+        cmocka_unit_test(challenge_acks_are_limited),
+        cmocka_unit_test(path_mtu),
+        cmocka_unit_test(path_mtu_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

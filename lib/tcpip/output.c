@@ -229,6 +229,7 @@ static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, u
 
     if (gso)
         frame_max = max_u32(frame_max, gso - sizeof(struct tcp_header) - options);
+    frame_max -= frame_max % conn->mss; /* no short segment in the middle (3.8.6.2.1) */
     while (from < to) {
         uint32_t len = (uint32_t)min_u64(to - from, frame_max);
 
@@ -242,14 +243,16 @@ static void answer_lost(struct tcp_conn *conn, struct cursor *c, uint64_t seq, u
 {
     uint64_t to = min_u64(end, conn->rtx_end);
     bool fin = to == conn->snd_end && conn->rtx_end > to;
+    struct tcp_stats *stats = &conn->tcp->stats;
+    uint64_t segs_before = stats->segs_out;
 
     /* The timer has run since the disk was asked: the network has its time from now on. */
     if (conn->rtx_sent == conn->snd_una)
         conn->rto_at_ns = 0;
     cursor_skip(c, conn->rtx_sent - seq);
-    stat_inc(&conn->tcp->stats.retrans_segs);
-    stat_add(&conn->tcp->stats.retrans_bytes, to - conn->rtx_sent);
+    stat_add(&stats->retrans_bytes, to - conn->rtx_sent);
     send_range(conn, c, conn->rtx_sent, to, fin, now_ns);
+    stat_add(&stats->retrans_segs, stats->segs_out - segs_before);
     conn->rtx_sent = to + fin;
     conn->rtx_nxt = max_u64(conn->rtx_nxt, conn->rtx_sent);
     sent_something(conn, to, true, now_ns);

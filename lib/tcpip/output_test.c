@@ -442,6 +442,18 @@ TRACE_TEST(checksum_carry)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .win = 32768);
 }
 
+/* 3.8.6.2.1: a frame that the port cuts into segments holds whole ones, but for the last. */
+TRACE_TEST_WITH(gso_whole_segments, .gso_bytes = 20000, .tx_csum = true)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->conn->cwnd = 100 * MSS;
+    trace_write(t, app, 30 * MSS);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 13 * MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 13 * MSS, .ack = 1, .len = 13 * MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 26 * MSS, .ack = 1, .len = 4 * MSS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +483,7 @@ int main(void)
         cmocka_unit_test(fin_with_an_answer_at_once),
         cmocka_unit_test(asked_max_of_the_lost),
         cmocka_unit_test(checksum_carry),
+        cmocka_unit_test(gso_whole_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@
 #define TCP_CWND_MAX         (1u << 30) /* RFC 7323 2.3: no window is larger */
 #define TCP_MSS_DEFAULT      536        /* RFC 9293 3.7.1, MUST-15: a peer that names none */
 #define TCP_MSS_MIN          88         /* a smaller one is an attack: headers for nothing */
+#define TCP_PATH_MTU_MIN     552        /* RFC 5927 7: less is an attack; what Linux takes */
 #define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
 #define TCP_RTO_AFTER_SYN_US 3000000u   /* RFC 6298 5.7: the SYN was lost and there is no sample */
 /* RFC 6298 2.4 wants 1 s; Linux, FreeBSD and every CDN use 200 ms or so, with timestamps to tell
@@ -50,7 +51,7 @@
 #define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
 #define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
-#define TCP_CHALLENGE_PER_S       1000                       /* RFC 5961 10 */
+#define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
 
 enum tcp_conn_flags {
     CONN_TS = 1 << 0,        /* timestamps negotiated */
@@ -159,8 +160,8 @@ struct tcp {
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t reset_count;
-    uint64_t challenge_window_ns; /* start of the second in which challenge_count were sent */
-    uint32_t challenge_count;
+    uint64_t challenge_until_ns; /* end of the second that challenges_left is for */
+    uint32_t challenges_left;
     struct tcp_reset resets[TCP_RESETS_OWED];
 };
 
@@ -217,6 +218,7 @@ uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
 void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
+void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
