@@ -238,12 +238,13 @@ class Volumes(unittest.TestCase):
         os.close(master)
         self.assertRegex(shown.decode(), r'\[#*\.*\] +\d+ %  .* of 3\.2 GB  .*/s  0:\d\d:\d\d left')
 
-    @unittest.skipUnless(os.getuid() == 0 and os.path.exists('/dev/loop-control'), 'no loop device')
+    @unittest.skipUnless(os.getuid() == 0 and os.path.exists('/dev/loop-control'), 'no loop')
     def test_a_block_device_holds_a_volume(self):
         image = self.path('image')
         with open(image, 'wb') as f:
             f.truncate(8 << 20)
-        made = subprocess.run(['losetup', '--find', '--show', image], capture_output=True, text=True)
+        made = subprocess.run(['losetup', '--find', '--show', image], capture_output=True,
+                              text=True)
         if made.returncode:
             self.skipTest(made.stderr)
         device = made.stdout.strip()
