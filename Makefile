@@ -39,6 +39,7 @@ demo:
 
 check:
 	@$(deps) check
+	@$(if $(filter no,$(DEPS)),true,tools/fetch-player)
 	@tools/check $(STAGES)
 
 bench:

@@ -3,7 +3,8 @@
  * admin.c - /metrics, /status and /healthz on an ordinary socket, from a thread of its own.
  *
  * It reads the workers' counters while they run (stats.h) and touches nothing else of theirs. One
- * client at a time: operators and Prometheus are patient, and a client that is not quick is cut off.
+ * client at a time: operators and Prometheus are patient, and a client that is not quick is cut
+ * off.
  */
 #include "serve.h"
 
@@ -27,7 +28,8 @@ struct admin {
     pthread_t id;
 };
 
-/* --- what there is to tell ------------------------------------------------------------------------ */
+/* --- what there is to tell
+ * ------------------------------------------------------------------------ */
 
 struct layer {
     const char *name;
@@ -179,7 +181,8 @@ static const struct gauge gauges[] = {
     {"connection_bytes", "memory that an idle connection costs", gauge_conn_bytes},
 };
 
-/* --- /metrics --------------------------------------------------------------------------------------- */
+/* --- /metrics
+ * --------------------------------------------------------------------------------------- */
 
 static const struct worker *worker_at(const struct server *server, uint32_t i)
 {
@@ -200,8 +203,7 @@ static void metrics_layers(FILE *out, const struct server *server)
 
             if (is_drop(d))
                 continue;
-            snprintf(name, sizeof(name), "%s_%s%s", layers[l].name, d->name,
-                     gauge ? "" : "_total");
+            snprintf(name, sizeof(name), "%s_%s%s", layers[l].name, d->name, gauge ? "" : "_total");
             metric_head(out, name, d->help, gauge ? "gauge" : "counter");
             for (uint32_t i = 0; i < server->thread_count; i++)
                 fprintf(out, "atlas_%s{worker=\"%u\"} %llu\n", name, i,
@@ -302,7 +304,8 @@ static void metrics(FILE *out, const struct server *server)
     metrics_layers(out, server);
 }
 
-/* --- /status ------------------------------------------------------------------------------------------ */
+/* --- /status
+ * ------------------------------------------------------------------------------------------ */
 
 static void status_string(FILE *out, const char *s)
 {
@@ -390,7 +393,8 @@ static void status(FILE *out, const struct server *server)
     fputs("]}\n", out);
 }
 
-/* --- asking and answering ------------------------------------------------------------------------------ */
+/* --- asking and answering
+ * ------------------------------------------------------------------------------ */
 
 static const char *answer(FILE *body, const struct server *server, const char *path,
                           const char **type)

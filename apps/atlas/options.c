@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define READ_KIB_DEFAULT  60 /* one chunk fills one GSO frame of 64 KB, headers included */
-#define READ_KIB_MAX      60
-#define DRAIN_S_DEFAULT   30
-#define CONNS_MAX         4000000
-#define SECONDS_MAX       86400
-#define ARENA_MIB_MAX     65536
+#define READ_KIB_DEFAULT 60 /* one chunk fills one GSO frame of 64 KB, headers included */
+#define READ_KIB_MAX     60
+#define DRAIN_S_DEFAULT  30
+#define CONNS_MAX        4000000
+#define SECONDS_MAX      86400
+#define ARENA_MIB_MAX    65536
 
 static const char usage[] =
     "usage: atlas serve --port tap:NAME --addr ADDRESS/BITS (--volume SPEC... | --root DIR) "
@@ -102,7 +102,8 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* --- values ------------------------------------------------------------------------------------- */
+/* --- values -------------------------------------------------------------------------------------
+ */
 
 static bool number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
@@ -154,7 +155,7 @@ static bool take_addr(struct serve_options *o, const char *text)
         log_error("--addr can be given %d times at most", WORKER_ADDRS_MAX);
         return false;
     }
-    if (ip_prefix_parse(text, &o->addrs[o->addr_count]) < 0) {
+    if (!strchr(text, '/') || ip_prefix_parse(text, &o->addrs[o->addr_count]) < 0) {
         log_error("--addr takes an address and the bits of its network, as in 192.0.2.2/24, not "
                   "'%s'",
                   text);
@@ -288,7 +289,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
     }
 }
 
-/* --- the whole ----------------------------------------------------------------------------------- */
+/* --- the whole -----------------------------------------------------------------------------------
+ */
 
 static bool complete(struct serve_options *o)
 {

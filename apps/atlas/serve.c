@@ -43,7 +43,8 @@ static void wake(int fd)
         return;
 }
 
-/* --- ARP between workers ---------------------------------------------------------------------------- */
+/* --- ARP between workers
+ * ---------------------------------------------------------------------------- */
 
 /* eth_config.on_arp: this worker has received it, the others have not. */
 static void relay_arp(void *arg, const uint8_t *frame, uint32_t len)
@@ -85,7 +86,8 @@ static void inbox_empty(struct thread *t, uint64_t now_ns)
     pthread_mutex_unlock(&in->lock);
 }
 
-/* --- a worker's thread ------------------------------------------------------------------------------ */
+/* --- a worker's thread
+ * ------------------------------------------------------------------------------ */
 
 /* Until a packet, a read, a word from the main thread, or the time has come. */
 static void sleep_until(struct thread *t, uint64_t until_ns, uint64_t now_ns)
@@ -142,7 +144,8 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* --- starting ------------------------------------------------------------------------------------ */
+/* --- starting ------------------------------------------------------------------------------------
+ */
 
 static void worker_config(const struct server *server, struct thread *t,
                           struct worker_config *config)
@@ -169,9 +172,8 @@ static void worker_config(const struct server *server, struct thread *t,
     memcpy(config->addrs, o->addrs, sizeof(o->addrs));
     config->limits.conns = max_u32(o->limits.conns / server->thread_count, 1);
     if (o->arena_mib)
-        config->chunk_count =
-            max_u32((uint32_t)((uint64_t)o->arena_mib * 1024 / o->read_kib / server->thread_count),
-                    16);
+        config->chunk_count = max_u32(
+            (uint32_t)((uint64_t)o->arena_mib * 1024 / o->read_kib / server->thread_count), 16);
 }
 
 /* The wall clock is read once: pcap files and Date fields count from here. */
@@ -270,7 +272,8 @@ static int start_workers(struct server *server)
     return 0;
 }
 
-/* --- running and ending ------------------------------------------------------------------------- */
+/* --- running and ending -------------------------------------------------------------------------
+ */
 
 static void wake_all(struct server *server)
 {

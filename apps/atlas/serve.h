@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * serve.h - the process around the workers: threads, signals, ARP between workers, and the admin socket.
+ * serve.h - the process around the workers: threads, signals, ARP between workers, and the admin
+ * socket.
  */
 #ifndef ATLAS_SERVE_H
 #define ATLAS_SERVE_H
@@ -39,17 +40,18 @@ struct server {
     struct diskmap_set *set;
     struct thread threads[WORKERS_MAX];
     uint32_t thread_count;
-    uint64_t start_ns;  /* CLOCK_MONOTONIC at the start; the workers' time 0 */
-    bool draining;      /* atomic: set by the main thread, read by all */
-    bool cut_off;       /* atomic: the time for draining is over */
-    uint32_t running;   /* atomic: workers not ended */
-    int done_fd;        /* eventfd: a worker has ended */
+    uint64_t start_ns; /* CLOCK_MONOTONIC at the start; the workers' time 0 */
+    bool draining;     /* atomic: set by the main thread, read by all */
+    bool cut_off;      /* atomic: the time for draining is over */
+    uint32_t running;  /* atomic: workers not ended */
+    int done_fd;       /* eventfd: a worker has ended */
 };
 
 /* `atlas serve`: the exit status. */
 int serve(int argc, char **argv);
 
-/* --- admin.c: a thread that answers questions --------------------------------------------------- */
+/* --- admin.c: a thread that answers questions ---------------------------------------------------
+ */
 
 struct admin;
 must_check int admin_open(struct admin **out, const struct server *server, const char *addr,

@@ -3,8 +3,8 @@
  * session.c - one client's connection as HTTP sees it: requests in, responses onto the stream.
  *
  * A request that arrives whole, as nearly all do, is parsed where it lies in the packet. Only what
- * cannot be used yet (a head in parts, pipelined requests beyond RESPONSES_MAX, a body) is kept, in a
- * buffer as large as the receive window, so that it always fits.
+ * cannot be used yet (a head in parts, pipelined requests beyond RESPONSES_MAX, a body) is kept, in
+ * a buffer as large as the receive window, so that it always fits.
  */
 #include "worker.h"
 
@@ -52,7 +52,8 @@ static void phase_update(struct session *s, uint64_t now_ns)
         phase_enter(s, phase, now_ns);
 }
 
-/* --- the ends of things -------------------------------------------------------------------------- */
+/* --- the ends of things --------------------------------------------------------------------------
+ */
 
 void response_put(struct worker *w, struct response *r)
 {
@@ -110,7 +111,8 @@ static void session_finish(struct session *s)
     tcp_close(s->conn);
 }
 
-/* --- requests become responses ----------------------------------------------------------------- */
+/* --- requests become responses -----------------------------------------------------------------
+ */
 
 static int64_t date_now(const struct worker *w)
 {
@@ -163,8 +165,6 @@ static bool respond_fail(struct session *s, uint16_t status, const struct http1_
         return false;
     }
     http1_fail(status, req, &w->config.http, date_now(w), &r->http);
-    if (w->draining)
-        r->http.keep_alive = false;
     response_queue(s, r);
     return true;
 }
@@ -267,7 +267,8 @@ static bool respond_continue(struct session *s)
     return true;
 }
 
-/* --- bytes become requests --------------------------------------------------------------------- */
+/* --- bytes become requests ---------------------------------------------------------------------
+ */
 
 static struct request *request_get(struct session *s)
 {
@@ -287,9 +288,9 @@ static struct request *request_get(struct session *s)
 }
 
 enum taken {
-    TAKEN_MORE,  /* the rest may hold another request */
-    TAKEN_WAIT,  /* more bytes are needed, or responses must leave first */
-    TAKEN_GONE,  /* the connection ended */
+    TAKEN_MORE, /* the rest may hold another request */
+    TAKEN_WAIT, /* more bytes are needed, or responses must leave first */
+    TAKEN_GONE, /* the connection ended */
 };
 
 /* A complete head: answer it; a body that follows is skipped before the next. */
@@ -490,7 +491,8 @@ static void session_sent(void *user, struct tcp_conn *conn, uint64_t offset, uin
     phase_update(s, now_ns);
 }
 
-/* --- the beginning, and waits that were too long --------------------------------------------------- */
+/* --- the beginning, and waits that were too long
+ * --------------------------------------------------- */
 
 /* tcp_ops.accept */
 static void *session_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)

@@ -156,9 +156,8 @@ static void answer(struct session *session, struct stream_read *read, uint64_t n
         assert(n == read->text_bytes);
         (void)n;
     }
-    slices[count++] = (struct nmio_slice){body - read->text_bytes,
-                                          read->text_bytes + (read->mapped ? 0 : read->body_bytes),
-                                          chunk};
+    slices[count++] = (struct nmio_slice){
+        body - read->text_bytes, read->text_bytes + (read->mapped ? 0 : read->body_bytes), chunk};
     if (read->mapped)
         slices[count++] = (struct nmio_slice){read->mapped, read->body_bytes, NULL};
     tcp_send(session->conn, read->offset, slices, count, now_ns);

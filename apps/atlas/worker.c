@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define REQUESTS_MAX     16384 /* partly received at a time: beyond that somebody plays with us */
-#define RESPONSES_FACTOR 2     /* per connection on average; pipelining is rare */
+#define REQUESTS_MAX     8192 /* partly received at a time: beyond that somebody plays with us */
+#define RESPONSES_FACTOR 2    /* per connection on average; pipelining is rare */
 #define MULTIS_MAX       4096
 
 const struct stat_desc worker_stat_descs[] = {WORKER_STATS(STAT_DESC, struct worker_stats){0}};
@@ -25,7 +25,8 @@ struct worker_limits worker_limits_default(void)
     };
 }
 
-/* --- the turn ---------------------------------------------------------------------------------- */
+/* --- the turn ----------------------------------------------------------------------------------
+ */
 
 static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
 {
@@ -109,7 +110,8 @@ bool worker_drained(const struct worker *w)
     return w->sessions.in_use == 0;
 }
 
-/* --- putting it together ------------------------------------------------------------------------ */
+/* --- putting it together ------------------------------------------------------------------------
+ */
 
 static uint32_t responses_max(const struct worker_config *config)
 {
@@ -194,7 +196,7 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     tcp.arena = c->arena;
     tcp.ip = w->ip;
     tcp.conns_max = c->limits.conns;
-    tcp.half_open_max = max_u32(c->limits.conns / 4, 64);
+    tcp.half_open_max = min_u32(max_u32(c->limits.conns / 4, 64), tcp.half_open_max);
     tcp.rcv_wnd_bytes = REQUEST_BYTES;
     tcp.asked_max_bytes = 4 * c->read_bytes;
     tcp.user_timeout_ns = c->limits.user_timeout_ns;
@@ -209,16 +211,15 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
 static int open_disk(struct worker *w, char *why, size_t why_bytes)
 {
     const struct worker_config *c = &w->config;
-    struct diskmap_config disk = {.arena = c->arena,
-                                  .depth = c->disk_depth,
-                                  .fault = c->disk_fault};
+    struct diskmap_config disk = {
+        .arena = c->arena, .depth = c->disk_depth, .fault = c->disk_fault};
 
     mem_chunks_region(&w->chunks, &disk.buffers, &disk.buffers_bytes);
     return diskmap_open(&w->dm, c->set, &disk, why, why_bytes);
 }
 
-int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
-                char *why, size_t why_bytes)
+int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns, char *why,
+                size_t why_bytes)
 {
     struct worker *w = mem_arena_alloc(config->arena, sizeof(*w), CACHE_LINE);
     int rc = -ENOMEM;
@@ -231,7 +232,7 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     w->now_ns = now_ns;
     w->head_limits = http1_limits_default;
     w->head_limits.target_bytes = TARGET_BYTES_MAX;
-    w->head_limits.head_bytes = REQUEST_BYTES - 1; /* a full buffer is too much, not a reason to wait */
+    w->head_limits.head_bytes = HEAD_BYTES_MAX;
     timer_wheel_init(&w->wheel, now_ns);
     rc = open_pools(w);
     if (rc < 0)

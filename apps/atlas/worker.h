@@ -29,12 +29,16 @@
 #include "nmio/nmio.h"
 #include "tcpip/tcpip.h"
 
-#define WORKER_ADDRS_MAX     16
-#define REQUEST_BYTES        (16 * 1024) /* receive window, and so the largest head: nginx has 4 x 8 KiB */
-#define TARGET_BYTES_MAX     (8 * 1024)  /* nginx: one of its 8 KiB buffers */
-#define REQUEST_BODY_MAX     (1u << 20)  /* bodies are of no use here and are skipped, up to this: nginx's default */
-#define RESPONSES_MAX        16          /* pipelined requests answered at a time, per connection */
-#define SESSION_PHASES       4
+#define WORKER_ADDRS_MAX 16
+/* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
+ * a head of half its size can be counted on to fit behind other requests. */
+#define REQUEST_BYTES    (32 * 1024)
+#define HEAD_BYTES_MAX   (REQUEST_BYTES / 2) /* nginx has 4 x 8 KiB */
+#define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
+#define REQUEST_BODY_MAX                                                                           \
+    (1u << 20) /* bodies are of no use here and are skipped, up to this: nginx's default */
+#define RESPONSES_MAX  16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES 4
 
 /* What a session waits for, and is ended if it waits too long. */
 enum session_phase {
@@ -53,7 +57,7 @@ struct worker_limits {
 struct worker_config {
     uint32_t index;
     struct mem_arena *arena;
-    struct nmio_port *port;   /* the worker closes it */
+    struct nmio_port *port; /* the worker closes it */
     struct diskmap_set *set;
     const struct diskmap_fault_config *disk_fault; /* or NULL */
     uint32_t disk_depth;
@@ -61,13 +65,13 @@ struct worker_config {
     uint32_t addr_count;
     const struct ip_addr *gateway; /* or NULL */
     uint16_t listen_port;
-    uint32_t read_bytes;      /* of one chunk: a multiple of a page */
+    uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;
     const char *cc;
     uint64_t secret[4];
-    int64_t epoch_s;          /* the wall clock at now_ns = 0 */
+    int64_t epoch_s; /* the wall clock at now_ns = 0 */
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);
     void *on_arp_arg;
 };
@@ -101,9 +105,9 @@ struct session;
 
 /* A response under way. The stream of a connection is its responses one after the other. */
 struct response {
-    struct response *next; /* of this connection, in stream order */
-    uint64_t start;        /* stream offset of its first byte */
-    uint32_t refs;         /* one of the session, one of each read */
+    struct response *next;               /* of this connection, in stream order */
+    uint64_t start;                      /* stream offset of its first byte */
+    uint32_t refs;                       /* one of the session, one of each read */
     const struct diskmap_object *object; /* pinned, or NULL */
     struct http1_ranges *multi;
     struct http1_entity entity;
@@ -120,7 +124,7 @@ struct stream_read {
     uint64_t offset;          /* in the stream */
     uint32_t text_bytes;      /* of the response's text, in front of the body */
     uint32_t body_bytes;
-    const uint8_t *mapped;    /* the body's bytes where they need not be read; else NULL */
+    const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
     bool done;
 };
 
@@ -129,13 +133,13 @@ struct request {
     struct http1_request http;
     struct http1_body body;
     bool in_body;
-    bool parsing;    /* http has seen the first `len` bytes in part */
+    bool parsing; /* http has seen the first `len` bytes in part */
     uint32_t len;
     char buf[REQUEST_BYTES];
 };
 
 enum session_flags {
-    SESSION_CLOSING = 1,  /* no more requests are read; the FIN follows the last response */
+    SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
     SESSION_PEER_DONE = 2, /* the client has sent its FIN */
 };
 
@@ -147,8 +151,8 @@ struct session {
     struct request *request; /* or NULL */
     struct response *first, *last;
     struct stream_read *promised, *promised_last; /* in the order of the promises */
-    uint64_t stream_bytes;   /* where the next response begins */
-    uint16_t reads;          /* under way */
+    uint64_t stream_bytes;                        /* where the next response begins */
+    uint16_t reads;                               /* under way */
     uint8_t phase;
     uint8_t flags;
     uint8_t response_count;
@@ -189,7 +193,8 @@ bool worker_drained(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
 
-/* --- session.c ---------------------------------------------------------------------------------- */
+/* --- session.c ----------------------------------------------------------------------------------
+ */
 
 extern const struct tcp_ops session_ops;
 void session_timers(struct worker *worker, uint64_t now_ns);
@@ -198,7 +203,8 @@ void session_abort(struct session *session, uint64_t now_ns);
 void session_release(struct session *session); /* frees it if it has ended and no read is out */
 void response_put(struct worker *worker, struct response *response);
 
-/* --- stream.c ------------------------------------------------------------------------------------ */
+/* --- stream.c ------------------------------------------------------------------------------------
+ */
 
 uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);

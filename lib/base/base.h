@@ -14,20 +14,20 @@
 #include <stdint.h>
 #include <string.h>
 
-#define must_check __attribute__((warn_unused_result))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
+#define must_check                      __attribute__((warn_unused_result))
+#define likely(x)                       __builtin_expect(!!(x), 1)
+#define unlikely(x)                     __builtin_expect(!!(x), 0)
+#define printf_like(fmt, args)          __attribute__((format(printf, fmt, args)))
 
-#define array_len(a) (sizeof(a) / sizeof((a)[0]))
+#define array_len(a)                    (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-#define CACHE_LINE 64
-#define PAGE_BYTES 4096
+#define CACHE_LINE                      64
+#define PAGE_BYTES                      4096
 
-#define NS_PER_US 1000ull
-#define NS_PER_MS 1000000ull
-#define NS_PER_S 1000000000ull
+#define NS_PER_US                       1000ull
+#define NS_PER_MS                       1000000ull
+#define NS_PER_S                        1000000000ull
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {

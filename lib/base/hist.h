@@ -2,8 +2,8 @@
 /*
  * hist.h - a histogram of latencies with logarithmic buckets, each cut into 8 linear parts.
  *
- * It covers 1 ns to 2^40 ns (18 minutes) with an error of at most 12.5 % in 2.5 KiB, and is written by one
- * thread and may be read by another at any time (relaxed counters, see stats.h).
+ * It covers 1 ns to 2^40 ns (18 minutes) with an error of at most 12.5 % in 2.5 KiB, and is written
+ * by one thread and may be read by another at any time (relaxed counters, see stats.h).
  */
 #ifndef BASE_HIST_H
 #define BASE_HIST_H
@@ -11,7 +11,7 @@
 #include "base/stats.h"
 
 #define HIST_SUB_BITS 3
-#define HIST_BUCKETS (40 << HIST_SUB_BITS)
+#define HIST_BUCKETS  (40 << HIST_SUB_BITS)
 
 struct hist {
     uint64_t count;

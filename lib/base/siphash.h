@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * siphash.h - SipHash-1-3 and -2-4 (Aumasson, Bernstein 2012): a keyed hash that nobody without the key can steer.
+ * siphash.h - SipHash-1-3 and -2-4 (Aumasson, Bernstein 2012): a keyed hash that nobody without the
+ * key can steer.
  *
  * 1-3 places connections in tables that an adversary would like to make into lists; 2-4 makes
  * initial sequence numbers (RFC 6528).

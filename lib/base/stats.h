@@ -24,7 +24,7 @@ struct stat_desc {
 };
 
 #define STAT_FIELD(type, name, help) uint64_t name;
-#define STAT_DESC(type, name, help) {#name, help, offsetof(type, name)},
+#define STAT_DESC(type, name, help)  {#name, help, offsetof(type, name)},
 
 static inline void stat_add(uint64_t *counter, uint64_t n)
 {

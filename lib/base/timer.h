@@ -19,8 +19,8 @@
 #include "base/list.h"
 
 #define TIMER_TICK_NS (1000 * NS_PER_US) /* 1 ms: RFC 6298's granularity needs no finer */
-#define TIMER_SLOTS 64
-#define TIMER_LEVELS 6 /* 64^6 ms: two years; what is farther waits in the last slot */
+#define TIMER_SLOTS   64
+#define TIMER_LEVELS  6 /* 64^6 ms: two years; what is farther waits in the last slot */
 
 struct timer {
     struct list node;
@@ -28,8 +28,8 @@ struct timer {
 };
 
 struct timer_wheel {
-    uint64_t tick;   /* every timer due before this tick has been popped */
-    uint64_t count;  /* armed timers */
+    uint64_t tick;               /* every timer due before this tick has been popped */
+    uint64_t count;              /* armed timers */
     uint64_t used[TIMER_LEVELS]; /* bit s: slot s of the level may hold timers */
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
     struct list due; /* moved out of their slots, to be popped at this tick */

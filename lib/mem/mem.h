@@ -15,7 +15,8 @@
  *
  * Headers grow downwards from the data, a record's tag sits behind it. A chunk is taken with one
  * reference; every frame slice that points into it holds one more, and the last mem_chunk_put
- * returns it to the top of its pool. A port drops a frame's references when the wire is done with it.
+ * returns it to the top of its pool. A port drops a frame's references when the wire is done with
+ * it.
  *
  * One thread owns an arena and all that is cut from it. Nothing here locks.
  */
@@ -33,7 +34,8 @@ enum mem_arena_flags {
 /* `bytes` is rounded up to whole hugepages. 0, or -errno (-ENOMEM). */
 must_check int mem_arena_open(struct mem_arena **out, size_t bytes, unsigned flags);
 void mem_arena_close(struct mem_arena *arena);
-/* Zeroed memory that lives as long as the arena; NULL when it is exhausted. `align`: a power of 2. */
+/* Zeroed memory that lives as long as the arena; NULL when it is exhausted. `align`: a power of 2.
+ */
 void *mem_arena_alloc(struct mem_arena *arena, size_t bytes, size_t align);
 void *mem_arena_base(const struct mem_arena *arena);
 size_t mem_arena_bytes(const struct mem_arena *arena);
@@ -46,15 +48,16 @@ struct mem_pool {
     void **stack; /* private: */
     char *items;
     uint32_t free_count;
-    uint32_t fresh;      /* items never taken yet: their pages are untouched */
+    uint32_t fresh; /* items never taken yet: their pages are untouched */
     uint32_t capacity;
     uint32_t item_bytes; /* rounded up to 16 */
     uint64_t in_use;     /* public, read with stat_get: */
     uint64_t high_water;
-    uint64_t failures;   /* times that none was left */
+    uint64_t failures; /* times that none was left */
 };
 
-/* -ENOMEM when the arena is too small. Items are 16-byte aligned, 64 if item_bytes is a multiple of 64. */
+/* -ENOMEM when the arena is too small. Items are 16-byte aligned, 64 if item_bytes is a multiple
+ * of 64. */
 must_check int mem_pool_init(struct mem_pool *pool, struct mem_arena *arena, size_t item_bytes,
                              uint32_t capacity);
 /* An item with undefined content, or NULL (counted). */
@@ -80,9 +83,9 @@ struct mem_chunks {
     struct mem_chunk *chunks; /* private: */
     uint32_t *stack;
     uint32_t free_count;
-    uint32_t capacity;   /* public: */
+    uint32_t capacity; /* public: */
     uint32_t data_bytes;
-    uint64_t in_use;     /* read with stat_get: */
+    uint64_t in_use; /* read with stat_get: */
     uint64_t high_water;
     uint64_t failures;
 };

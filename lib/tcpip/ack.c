@@ -26,6 +26,7 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
     }
     rto = conn->srtt_us + max_u64(TCP_RTT_GRANULARITY_US, 4ull * conn->rttvar_us);
     conn->rto_us = (uint32_t)min_u64(max_u64(rto, TCP_RTO_MIN_US), TCP_RTO_MAX_US);
+    conn->backoff = 0; /* only a sample ends it: Karn's other half */
 }
 
 /*
@@ -72,7 +73,8 @@ static void clamp_lost(struct tcp_conn *conn)
 static void enter_fast_recovery(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
-    uint32_t flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX);
+    /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
+    uint32_t flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, conn->cwnd);
 
     stat_inc(&tcp->stats.fast_retransmits);
     tcp->cc->on_loss(conn, flight, now_ns);
@@ -107,12 +109,16 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
     struct tcp *tcp = conn->tcp;
     uint64_t acked = seg->ack64 - conn->snd_una;
     uint64_t flight = tcp_in_flight(conn);
+    /* After a timeout an ACK also covers what had arrived before it: RFC 3465 2.3 has it count as
+     * one segment. */
+    uint64_t counted =
+        conn->recovery == RECOVERY_RTO ? min_u64(acked, conn->mss) : min_u64(acked, TCP_CWND_MAX);
 
     sample_rtt(conn, seg, now_ns);
     conn->snd_una = seg->ack64;
     clamp_lost(conn);
-    conn->backoff = 0;
     conn->progress_ns = now_ns;
+    ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
     stat_add(&tcp->stats.bytes_acked, acked);
     if (conn->recovery == RECOVERY_FAST) {
         ack_in_fast_recovery(conn, acked);
@@ -124,7 +130,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
          * must have been in use, since the watermark leaves up to the other half for the next read.
          */
         if (flight * 2 >= conn->cwnd)
-            tcp->cc->on_ack(conn, (uint32_t)min_u64(acked, TCP_CWND_MAX), now_ns);
+            tcp->cc->on_ack(conn, (uint32_t)counted, now_ns);
     }
     if (conn->snd_una == conn->snd_nxt)
         conn->rto_at_ns = 0;
@@ -140,8 +146,7 @@ static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t n
 static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     return seg->ack64 == conn->snd_una && conn->snd_una < conn->snd_nxt && seg->len == 0 &&
-           !(seg->flags & (TCP_SYN | TCP_FIN)) && conn->snd_wnd > 0 &&
-           seg->window << conn->snd_wscale == conn->snd_wnd;
+           !(seg->flags & (TCP_SYN | TCP_FIN)) && conn->snd_wnd > 0 && seg->window == conn->snd_wnd;
 }
 
 static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
@@ -159,11 +164,10 @@ static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
 /* RFC 9293 3.10.7.4, fifth: only a newer segment may change the window. */
 static void update_window(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
-    uint32_t window;
+    uint32_t window = seg->window;
 
     if (seg->seq64 < conn->snd_wl1 || (seg->seq64 == conn->snd_wl1 && seg->ack64 < conn->snd_wl2))
         return;
-    window = seg->window << conn->snd_wscale;
     if (conn->snd_wnd == 0 && window > 0) {
         /* The window opens. Probes that went beyond it were not taken: they go again at once. */
         if (conn->snd_una < conn->snd_nxt && conn->recovery == RECOVERY_NONE)

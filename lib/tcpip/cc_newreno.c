@@ -22,15 +22,18 @@ static void newreno_init(struct tcp_conn *conn)
 /*
  * RFC 5681 3.1. In slow start the window grows by all that was acknowledged, not by at most one
  * SMSS per ACK: receivers that coalesce segments (GRO) send one ACK for 64 KB, and counting it as
- * one would make them slower than those that do not (RFC 3465 with L unbounded).
+ * one would make them slower than those that do not (RFC 3465 with L unbounded). It ends at
+ * ssthresh, however much one ACK covers.
  */
 static void newreno_on_ack(struct tcp_conn *conn, uint32_t acked, uint64_t now_ns)
 {
     uint32_t *counted = &conn->cc_state[0];
 
     if (conn->cwnd < conn->ssthresh) {
-        conn->cwnd = min_u32(conn->cwnd + acked, TCP_CWND_MAX);
-        return;
+        uint32_t grow = min_u32(acked, conn->ssthresh - conn->cwnd);
+
+        conn->cwnd = min_u32(conn->cwnd + grow, TCP_CWND_MAX);
+        acked -= grow;
     }
     *counted += acked;
     if (*counted >= conn->cwnd) {

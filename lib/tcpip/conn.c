@@ -44,6 +44,8 @@ void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state)
     assert(state == TCP_CLOSED || (state_may_become[conn->state] & (1 << state)));
     if (conn->state != TCP_CLOSED)
         stat_add(&counts[conn->state], (uint64_t)-1);
+    if (conn->state == TCP_SYN_RECEIVED && (conn->flags & CONN_PASSIVE))
+        conn->tcp->half_open[conn->half_open] = NULL;
     if (state != TCP_CLOSED)
         stat_inc(&counts[state]);
     conn->state = (uint8_t)state;
@@ -104,6 +106,15 @@ static void table_remove(struct tcp *tcp, struct tcp_conn *conn)
     *link = conn->hash_next;
 }
 
+/* Before anything was sent: the stream's sequence numbers begin at `iss`. */
+void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss)
+{
+    conn->iss = iss;
+    conn->snd_una = conn->snd_nxt = conn->snd_asked = tcp_iss64(conn);
+    conn->snd_end = conn->snd_una + 1;
+    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
+}
+
 /* RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 us. F also places the timestamp clock of
  * the connection, so that it tells nobody how long the machine has been up (RFC 7323 7.1). */
 static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn_key *key,
@@ -111,15 +122,19 @@ static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn
 {
     uint64_t f = siphash24(tcp->config.secret + 2, key, sizeof(*key));
 
-    conn->iss = (uint32_t)f + (uint32_t)(now_ns / 4000);
     conn->ts_offset = (uint32_t)(f >> 32);
+    tcp_conn_start_at(conn, (uint32_t)f + (uint32_t)(now_ns / 4000));
 }
 
-/* When every block is in use, the oldest connection that only waits for old segments makes room. */
+/* When every block is in use, those that ended this turn make room (new connections are made only
+ * by tcp_input and tcp_connect, which hold none of them), then the oldest that only waits for old
+ * segments. */
 static struct tcp_conn *conn_alloc(struct tcp *tcp)
 {
     struct tcp_conn *oldest;
 
+    if (tcp->conns.in_use == tcp->conns.capacity)
+        tcp_bury(tcp);
     if (tcp->conns.in_use == tcp->conns.capacity && !list_empty(&tcp->time_wait)) {
         oldest = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
         tcp_conn_end(oldest, TCP_END_DONE, tcp->now_ns);
@@ -128,6 +143,26 @@ static struct tcp_conn *conn_alloc(struct tcp *tcp)
         mem_pool_put(&tcp->conns, oldest);
     }
     return mem_pool_get(&tcp->conns);
+}
+
+/*
+ * RFC 4987 3.4: the oldest half-open connection makes room for a new one. Under a flood of SYNs the
+ * handshake of a real client has as long as the flood needs to fill the queue; refusing the newest
+ * instead would refuse everybody for a minute. Connections that go on leave a hole in the queue.
+ */
+void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp *tcp = conn->tcp;
+    struct tcp_conn *oldest = tcp->half_open[tcp->half_open_next];
+
+    if (oldest) {
+        stat_inc(&tcp->stats.drop_backlog);
+        tcp_conn_end(oldest, TCP_END_TIMEOUT, now_ns);
+    }
+    conn->half_open = tcp->half_open_next;
+    tcp->half_open[conn->half_open] = conn;
+    if (++tcp->half_open_next == tcp->config.half_open_max)
+        tcp->half_open_next = 0;
 }
 
 /* What both opens have in common. The state stays CLOSED; the caller sets it. */
@@ -155,9 +190,6 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
         return rc;
     }
     choose_isn(tcp, conn, &key, now_ns);
-    conn->snd_una = conn->snd_nxt = conn->snd_asked = tcp_iss64(conn);
-    conn->snd_end = conn->snd_una + 1;
-    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
     conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
     conn->rto_us = TCP_RTO_INITIAL_US;
     conn->mss = TCP_MSS_DEFAULT;

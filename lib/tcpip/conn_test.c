@@ -141,6 +141,7 @@ TRACE_TEST_WITH(no_connection_left, .conns_max = 1)
     assert_int_equal(STATS(t)->drop_conns_full, 1);
 }
 
+/* RFC 4987 3.4: the oldest makes room, and those that go on are no longer in the queue. */
 TRACE_TEST_WITH(backlog, .half_open_max = 2)
 {
     SEND(t, .flags = SYN);
@@ -148,11 +149,15 @@ TRACE_TEST_WITH(backlog, .half_open_max = 2)
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 1);
     SEND(t, .flags = SYN, .port = 2);
-    EXPECT_NOTHING(t);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 2);
     assert_int_equal(STATS(t)->drop_backlog, 1);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1);
-    SEND(t, .flags = SYN, .port = 2);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 2);
+    EXPECT(t, .flags = RST, .seq = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .port = 1);
+    SEND(t, .flags = SYN, .port = 3);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 3);
+    assert_int_equal(STATS(t)->drop_backlog, 1);
+    assert_int_equal(tcp_state_counts(t->tcp)[TCP_ESTABLISHED], 1);
 }
 
 /* --- closing ------------------------------------------------------------------------------------
@@ -422,6 +427,90 @@ TRACE_TEST(isn)
     assert_int_equal(isn_of(t, 0), a + 1000);
 }
 
+/* MAY-2 (1): the new incarnation's numbers begin beyond the old one's, however much that has sent:
+ * the clock of ISNs makes 250 KB/s, we more. */
+TRACE_TEST(time_wait_reopened_with_a_larger_isn)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    uint32_t last;
+
+    tcp_write(app->conn, 14600);
+    tcp_close(app->conn);
+    trace_turn(t);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = FIN | ACK, .seq = 1, .ack = 14602);
+    EXPECT(t, .flags = ACK, .seq = 14602, .ack = 2);
+    last = t->iss[0] + 14602;
+    SEND(t, .flags = SYN, .seq = 5000);
+    EXPECT(t, .flags = SYN | ACK, .seq = 0, .ack = 5001);
+    assert_true((int32_t)(t->iss[0] - last) > 0);
+    SEND(t, .flags = ACK, .seq = 5001, .ack = 1);
+    trace_write(t, &t->apps[1], 100);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 5001, .len = 100);
+}
+
+/* RFC 6191 2: equal timestamps, and the sequence number decides. */
+TRACE_TEST(time_wait_reopened_with_the_same_timestamp)
+{
+    t->ts = true;
+    t->ts_base = 5000;
+    reach_time_wait(t, 0);
+    SEND(t, .flags = SYN, .seq = (uint32_t)-500, .has_ts = true, .tsval = 5000);
+    EXPECT(t, .flags = ACK, .seq = 2, .ack = 2);
+    SEND(t, .flags = SYN, .seq = 5000, .has_ts = true, .tsval = 5000);
+    EXPECT(t, .flags = SYN | ACK, .seq = 0, .ack = 5001);
+}
+
+/* Figure 7 with everything in one turn: the peer's SYN-ACK comes before ours has left. Its window
+ * is not scaled (RFC 7323 2.2), and it is acknowledged, or the peer would wait for its timer. */
+TRACE_TEST(simultaneous_open_in_one_turn)
+{
+    trace_connect(t);
+    EXPECT(t, .flags = SYN);
+    t->hold = true;
+    SEND(t, .flags = SYN, .mss = 1460, .has_wscale = true, .wscale = 7);
+    SEND(t, .flags = SYN | ACK, .ack = 1, .mss = 1460, .win = 1000, .has_wscale = true,
+         .wscale = 7);
+    t->hold = false;
+    trace_turn(t);
+    EXPECT_STATE(t->app, TCP_ESTABLISHED);
+    assert_int_equal(t->app->conn->snd_wnd, 1000);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
+}
+
+/* RFC 6298 3: a SYN-ACK that was sent twice gives no sample. */
+TRACE_TEST(syn_ack_sent_twice_is_not_timed)
+{
+    SEND(t, .flags = SYN);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 500);
+    SEND(t, .flags = SYN);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1);
+    assert_int_equal(t->app->conn->srtt_us, 0);
+    assert_int_equal(t->app->conn->rto_us, TCP_RTO_INITIAL_US);
+}
+
+/* Those that ended in this turn make room for those that begin in it. */
+TRACE_TEST_WITH(room_of_the_dead, .conns_max = 1)
+{
+    trace_establish(t, 0);
+    t->hold = true;
+    SEND(t, .flags = RST, .seq = 1);
+    SEND(t, .flags = SYN, .port = 1);
+    t->hold = false;
+    trace_turn(t);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 1);
+}
+
+TRACE_TEST_WITH(time_wait_reopened_in_a_full_table, .conns_max = 1)
+{
+    reach_time_wait(t, 0);
+    SEND(t, .flags = SYN, .seq = 5000);
+    EXPECT(t, .flags = SYN | ACK, .seq = 0, .ack = 5001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +542,12 @@ int main(void)
         cmocka_unit_test(time_wait_reset),
         cmocka_unit_test(time_wait_recycled),
         cmocka_unit_test(isn),
+        cmocka_unit_test(time_wait_reopened_with_a_larger_isn),
+        cmocka_unit_test(time_wait_reopened_with_the_same_timestamp),
+        cmocka_unit_test(simultaneous_open_in_one_turn),
+        cmocka_unit_test(syn_ack_sent_twice_is_not_timed),
+        cmocka_unit_test(room_of_the_dead),
+        cmocka_unit_test(time_wait_reopened_in_a_full_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,10 +54,6 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
 {
     struct tcp_conn *conn;
 
-    if (tcp->state_counts[TCP_SYN_RECEIVED] >= tcp->config.half_open_max) {
-        stat_inc(&tcp->stats.drop_backlog);
-        return;
-    }
     if (tcp_conn_new(tcp, &conn, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port, now_ns) <
         0) {
         stat_inc(&tcp->stats.drop_conns_full);
@@ -72,6 +68,7 @@ static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
     conn->snd_wnd = conn->max_snd_wnd = seg->window;
     conn->snd_wl1 = conn->rcv_nxt - 1;
     tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
+    tcp_conn_half_open(conn, now_ns);
     tcp_conn_options(conn, seg, now_ns);
     tcp_conn_ready(conn);
 }
@@ -105,7 +102,7 @@ static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const s
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     tcp_conn_set_state(conn, TCP_ESTABLISHED);
-    conn->snd_wnd = seg->window << (seg->flags & TCP_SYN ? 0 : conn->snd_wscale);
+    conn->snd_wnd = seg->window;
     conn->max_snd_wnd = max_u32(conn->max_snd_wnd, conn->snd_wnd);
     conn->snd_wl1 = seg->seq64;
     conn->snd_wl2 = seg->ack64;
@@ -131,15 +128,18 @@ static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
     tcp_conn_ready(conn);
 }
 
-/* Our SYN is acknowledged: the first round-trip sample (RFC 6298 5.7 when it was sent again). */
+/* Our SYN is acknowledged: the first round-trip sample; or, when it was lost, a slow beginning (RFC
+ * 6298 5.7, RFC 5681 3.1). */
 static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     conn->snd_una = conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
-    if (conn->backoff == 0)
-        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
-    else
+    if (conn->backoff > 0) {
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
+        conn->cwnd = conn->mss;
+    } else if (conn->flags & CONN_RTT_TIMED) {
+        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
+    }
     conn->backoff = 0;
     conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
@@ -180,7 +180,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
         owe_ack(conn);
-    } else { /* simultaneous open, figure 8 */
+    } else { /* simultaneous open, figure 7 */
         conn->snd_wnd = conn->max_snd_wnd = seg->window;
         tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
         conn->flags |= CONN_SYN_OWED;
@@ -193,6 +193,12 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
 /* --- 3.10.7.4: the other states -----------------------------------------------------------------
  */
 
+/* RFC 7323 5.5: what the peer's clock showed so long ago says nothing about what it shows now. */
+static bool ts_recent_void(const struct tcp_conn *conn, uint64_t now_ns)
+{
+    return now_ns - conn->heard_ns > TCP_TS_IDLE_NS;
+}
+
 /* RFC 7323 5.3 R1. */
 static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -202,7 +208,7 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
         return CONTINUE;
     if ((int32_t)(seg->tsval - conn->ts_recent) >= 0)
         return CONTINUE;
-    if (now_ns - conn->heard_ns > TCP_TS_IDLE_NS)
+    if (ts_recent_void(conn, now_ns))
         return CONTINUE;
     stat_inc(&conn->tcp->stats.drop_paws);
     owe_ack(conn);
@@ -210,10 +216,11 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
 }
 
 /* RFC 7323 4.3: the timestamp to echo is that of the segment that makes the ACK due. */
-static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first)
+static void remember_ts(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t first,
+                        uint64_t now_ns)
 {
     if ((conn->flags & CONN_TS) && seg->has_ts && first <= conn->last_ack_sent &&
-        (int32_t)(seg->tsval - conn->ts_recent) >= 0)
+        ((int32_t)(seg->tsval - conn->ts_recent) >= 0 || ts_recent_void(conn, now_ns)))
         conn->ts_recent = seg->tsval;
 }
 
@@ -275,11 +282,11 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         trim(conn, seg);
         return CONTINUE;
     }
-    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data does
-     * not. */
-    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt &&
-        !(seg->flags & (TCP_SYN | TCP_FIN))) {
+    /* With the window closed, ACKs, resets and urgent pointers still count (MUST-66), data and FIN
+     * do not. */
+    if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt && !(seg->flags & TCP_SYN)) {
         seg->len = 0;
+        seg->flags &= (uint8_t)~TCP_FIN;
         owe_ack(conn);
         return CONTINUE;
     }
@@ -287,17 +294,20 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
      * copy's timestamp, and the sender would take its own timeout for a round trip, and the next
      * timeout would be longer for it. */
     if (seg->seq64 + tcp_seg_len(seg) >= conn->last_ack_sent)
-        remember_ts(conn, seg, seg->seq64);
+        remember_ts(conn, seg, seg->seq64, now_ns);
     stat_inc(&conn->tcp->stats.drop_out_of_window);
     if (seg->flags & TCP_RST)
         return DROP;
     if (conn->state == TCP_SYN_RECEIVED && (seg->flags & TCP_SYN) &&
         seg->seq64 == conn->rcv_nxt - 1) {
-        conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
-        tcp_conn_ready(conn);
-        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 8). */
-        if (!(seg->flags & TCP_ACK))
+        if (!(seg->flags & TCP_ACK)) {
+            conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
+            tcp_conn_ready(conn);
             return DROP;
+        }
+        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The
+         * peer's SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
+        owe_ack(conn);
         seg->flags &= (uint8_t)~TCP_SYN;
         seg->seq64++;
         return CONTINUE;
@@ -485,7 +495,7 @@ static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_
     stat_inc(&conn->tcp->stats.fast_path);
     conn->heard_ns = now_ns;
     conn->probes = 0;
-    remember_ts(conn, seg, seg->seq64);
+    remember_ts(conn, seg, seg->seq64, now_ns);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
         take_data(conn, seg, now_ns);
@@ -501,7 +511,7 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
         return;
     if (check_seq(conn, seg, now_ns) == DROP)
         return;
-    remember_ts(conn, seg, first);
+    remember_ts(conn, seg, first, now_ns);
     conn->heard_ns = now_ns;
     conn->probes = 0;
     if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||
@@ -518,9 +528,26 @@ static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
     if (conn->state != TCP_TIME_WAIT ||
         (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
         return false;
-    if ((conn->flags & CONN_TS) && seg->has_ts)
+    if ((conn->flags & CONN_TS) && seg->has_ts && seg->tsval != conn->ts_recent)
         return (int32_t)(seg->tsval - conn->ts_recent) > 0;
     return seg->seq64 > conn->rcv_nxt;
+}
+
+#define REOPEN_ISN_GAP 0x20000 /* beyond the largest unscaled window, with room to spare */
+
+/* Our new sequence numbers must begin beyond the old ones, too (MAY-2); the clock that they are
+ * taken from makes 250 KB/s, and we more. */
+static void reopen(struct tcp *tcp, struct tcp_conn *old, const struct ip_dgram *dgram,
+                   const struct tcp_seg *seg, uint64_t now_ns)
+{
+    uint32_t beyond = (uint32_t)old->snd_nxt + REOPEN_ISN_GAP;
+    struct tcp_conn *conn;
+
+    tcp_conn_end(old, TCP_END_DONE, now_ns);
+    input_no_conn(tcp, dgram, seg, now_ns);
+    conn = tcp_conn_find(tcp, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port);
+    if (conn && (int32_t)(conn->iss - beyond) < 0)
+        tcp_conn_start_at(conn, beyond);
 }
 
 void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
@@ -542,13 +569,13 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
     if (conn) {
         seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
         seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
-        if (reopens(conn, &seg)) {
-            tcp_conn_end(conn, TCP_END_DONE, now_ns);
-            conn = NULL;
-        }
+        if (!(seg.flags & TCP_SYN)) /* RFC 7323 2.2 */
+            seg.window <<= conn->snd_wscale;
     }
     if (!conn)
         input_no_conn(tcp, dgram, &seg, now_ns);
+    else if (reopens(conn, &seg))
+        reopen(tcp, conn, dgram, &seg, now_ns);
     else if (conn->state == TCP_SYN_SENT)
         input_syn_sent(conn, &seg, dgram, now_ns);
     else if (!input_fast(conn, &seg, now_ns))

@@ -120,14 +120,18 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
 
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
- * SHLD-14): where scaling rounds the field down, what was promised before is still accepted.
+ * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
+ * moves right in steps worth a segment, so that no peer is led to send less (3.8.6.2.2).
  */
 static uint16_t window_to_tell(struct tcp_conn *conn, bool syn)
 {
     uint8_t shift = syn ? 0 : conn->rcv_wscale;
     uint64_t edge = max_u64(conn->rcv_nxt + conn->rcv_wnd, conn->rcv_adv);
-    uint64_t field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
+    uint64_t field;
 
+    if (edge - conn->rcv_adv < tcp_window_step(conn))
+        edge = conn->rcv_adv;
+    field = min_u64((edge - conn->rcv_nxt) >> shift, 0xffff);
     conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt + (field << shift));
     return (uint16_t)field;
 }
@@ -196,8 +200,10 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
 {
     if (conn->snd_una == conn->snd_nxt) {
         conn->progress_ns = now_ns;
-        conn->backoff = 0;
-        conn->rto_at_ns = 0; /* what ran was the persist or override timer */
+        if (conn->rto_at_ns) { /* what ran was the persist or override timer */
+            conn->rto_at_ns = 0;
+            conn->backoff = 0;
+        }
     }
     if (again) {
         conn->flags &= (uint16_t)~CONN_RTT_TIMED;
@@ -258,12 +264,19 @@ static bool fin_due(const struct tcp_conn *conn)
     return (conn->flags & (CONN_CLOSING | CONN_FIN_SENT)) == CONN_CLOSING;
 }
 
+/* A FIN takes a place in the window. One byte beyond, the peer throws it away, and only a timeout
+ * would bring it back. */
+static bool fin_fits(const struct tcp_conn *conn)
+{
+    return conn->snd_end < conn->snd_una + conn->snd_wnd;
+}
+
 /* The part of the answer that is new. */
 static void answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, uint64_t end,
                        uint64_t now_ns)
 {
     uint64_t to = min_u64(end, conn->snd_asked);
-    bool fin = to == conn->snd_end && fin_due(conn);
+    bool fin = to == conn->snd_end && fin_due(conn) && fin_fits(conn);
 
     cursor_skip(c, conn->snd_nxt - seq);
     send_range(conn, c, conn->snd_nxt, to, fin, now_ns);
@@ -322,8 +335,10 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
 }
 
 /* Asks for [*next, *next + want) and moves *next by what was promised. A synchronous answer arrives
- * within fill and finds the whole range asked for. */
-static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint64_t now_ns)
+ * within fill and finds the whole range asked for; it moves *sent, over a FIN that rode on it too.
+ */
+static enum asked ask(struct tcp_conn *conn, uint64_t *next, const uint64_t *sent, uint64_t want,
+                      uint64_t now_ns)
 {
     uint64_t from = *next;
     uint32_t n;
@@ -334,7 +349,7 @@ static enum asked ask(struct tcp_conn *conn, uint64_t *next, uint64_t want, uint
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(n <= want);
-    *next = from + n;
+    *next = max_u64(from + n, *sent);
     if (n > 0)
         return ASKED_ENOUGH;
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -345,6 +360,8 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     while (conn->rtx_nxt < min_u64(conn->rtx_end, conn->snd_end)) {
         uint64_t want = min_u64(conn->rtx_end, conn->snd_end) - conn->rtx_nxt;
+        uint64_t unanswered = asked_unanswered(conn);
+        uint32_t asked_max = conn->tcp->config.asked_max_bytes;
         enum asked rc;
 
         if (conn->recovery == RECOVERY_RTO) { /* slow start over everything that was sent */
@@ -359,9 +376,10 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
                 return ASKED_ENOUGH;
             want = min_u64(want, room);
         }
-        if (asked_unanswered(conn) >= conn->tcp->config.asked_max_bytes)
+        if (unanswered >= asked_max)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->rtx_nxt, want, now_ns);
+        want = min_u64(want, asked_max - unanswered);
+        rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
     }
@@ -412,6 +430,7 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         return min_u64(room, avail);
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
+        conn->progress_ns = now_ns; /* the user timeout begins here */
         if (room == 0) {
             tcp_rto_arm(conn, now_ns);
         } else {
@@ -435,7 +454,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
         if (want == 0)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->snd_asked, want, now_ns);
+        rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
@@ -448,7 +467,8 @@ static void pull_fin(struct tcp_conn *conn, uint64_t now_ns)
 {
     if (conn->state < TCP_ESTABLISHED)
         return;
-    if (fin_due(conn) && conn->snd_nxt == conn->snd_end) {
+    if (fin_due(conn) && conn->snd_nxt == conn->snd_end &&
+        (fin_fits(conn) || conn->snd_una == conn->snd_nxt)) { /* alone, it probes the window */
         emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
         sent_something(conn, conn->snd_end + 1, false, now_ns);
         fin_is_out(conn);
@@ -469,10 +489,24 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
-    if (first)
+    if (first) {
+        conn->flags |= CONN_RTT_TIMED;
         conn->rtt_ns = now_ns;
+    } else {
+        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+    }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
+}
+
+/*
+ * The sequence number of a segment that carries nothing. It would be SND.NXT, but a window probe
+ * moves that beyond a window that the peer keeps shut, where it takes nothing, not even the ACK of
+ * its own data (RFC 9293 3.10.7.4, first).
+ */
+static uint64_t acceptable_seq(const struct tcp_conn *conn)
+{
+    return min_u64(conn->snd_nxt, conn->snd_una + conn->snd_wnd);
 }
 
 /* Everything that the connection owes. `dry`: nobody has buffers, ask for none. */
@@ -502,7 +536,7 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     }
     if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT) {
         stat_inc(&conn->tcp->stats.acks_out);
-        emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, 0, now_ns);
+        emit(conn, acceptable_seq(conn), NULL, 0, TCP_ACK, 0, now_ns);
     }
     return rc;
 }
@@ -583,8 +617,8 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 
         if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
             dry = true;
-            /* In order, and before those that became ready meanwhile. An answer from within fill
-             * may have made this one ready again: it is on one list only. */
+            /* In order, and before those that became ready meanwhile, of which this one may be: an
+             * answer or a tcp_write from within fill puts it there. */
             list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
         }

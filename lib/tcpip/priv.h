@@ -49,7 +49,7 @@
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
 #define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
 #define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
-#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void then */
+#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
 #define TCP_CHALLENGE_PER_S       1000                       /* RFC 5961 10 */
 
 enum tcp_conn_flags {
@@ -114,6 +114,7 @@ struct tcp_conn {
     uint16_t local_port, remote_port;
     uint32_t hash_next; /* index + 1 of the next connection in the bucket */
     uint32_t iss, irs;
+    uint32_t half_open; /* place in tcp->half_open, in SYN-RECEIVED after a passive open */
     uint32_t ts_offset;
     uint8_t backoff;
     uint8_t probes; /* keepalive probes unanswered */
@@ -146,6 +147,8 @@ struct tcp {
     struct mem_pool conns;
     uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
+    uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
+    struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
     const struct tcp_cc *cc;
     uint64_t now_ns; /* of the current turn */
     bool pull_owed;  /* something became ready since the last tcp_pull */
@@ -188,14 +191,22 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
     return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
 }
 
+/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. */
+static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
+{
+    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+}
+
 /* conn.c */
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port);
 int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
                  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
                  uint64_t now_ns);
+void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
+void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_conn_ready(struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
 void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);

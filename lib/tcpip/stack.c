@@ -17,7 +17,7 @@ struct tcp_config tcp_config_default(void)
 {
     return (struct tcp_config){
         .conns_max = 65536,
-        .half_open_max = 4096,
+        .half_open_max = 2048,
         .rcv_wnd_bytes = 32 * 1024,
         .watermark_mss = 10, /* dissertation 4.3.2 */
         .asked_max_bytes = 256 * 1024,
@@ -41,8 +41,9 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     struct tcp *tcp;
     uint32_t buckets = 64;
 
-    if (config->conns_max == 0 || config->conns_max > TCP_CONNS_LIMIT ||
-        config->rcv_wnd_bytes > TCP_CWND_MAX || !cc_find(config->cc))
+    if (config->conns_max == 0 || config->half_open_max == 0 ||
+        config->conns_max > TCP_CONNS_LIMIT || config->rcv_wnd_bytes > TCP_CWND_MAX ||
+        !cc_find(config->cc))
         return -EINVAL;
     tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
     if (!tcp)
@@ -50,7 +51,9 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     while (buckets < config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
-    if (!tcp->buckets ||
+    tcp->half_open =
+        mem_arena_alloc(config->arena, config->half_open_max * sizeof(*tcp->half_open), CACHE_LINE);
+    if (!tcp->buckets || !tcp->half_open ||
         mem_pool_init(&tcp->conns, config->arena, sizeof(struct tcp_conn), config->conns_max) < 0)
         return -ENOMEM;
     tcp->bucket_mask = buckets - 1;
@@ -151,8 +154,8 @@ void tcp_recved(struct tcp_conn *conn, uint32_t bytes)
     edge = conn->rcv_nxt + conn->rcv_wnd;
     /* RFC 9293 3.8.6.2.2: the window is reopened in steps worth telling. */
     if (conn->state >= TCP_ESTABLISHED && edge > conn->rcv_adv &&
-        conn->rcv_adv - conn->rcv_nxt < min_u32(max / 2, conn->mss) &&
-        edge - conn->rcv_adv >= min_u32(max / 2, conn->mss)) {
+        conn->rcv_adv - conn->rcv_nxt < tcp_window_step(conn) &&
+        edge - conn->rcv_adv >= tcp_window_step(conn)) {
         conn->flags |= CONN_ACK_NOW;
         tcp_conn_ready(conn);
     }

@@ -117,7 +117,7 @@ struct tcp_ops {
     X(t, drop_bad_flags, "segments with flags that their state does not admit")                    \
     X(t, drop_no_conn, "segments for no connection and no listener")                               \
     X(t, drop_conns_full, "SYNs refused because every connection is in use")                       \
-    X(t, drop_backlog, "SYNs refused because too many connections are half open")                  \
+    X(t, drop_backlog, "half-open connections given up to make room for newer ones")               \
     X(t, drop_reset_queue, "RSTs not sent because too many were owed")                             \
     X(t, drop_no_frame, "segments not sent because the port had no room")
 struct tcp_stats {
@@ -129,7 +129,8 @@ struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
     uint32_t conns_max;
-    uint32_t half_open_max;   /* connections in SYN-RECEIVED */
+    uint32_t half_open_max;   /* in SYN-RECEIVED: beyond, the oldest is given up. Each may hold a
+                                 neighbour: fewer than eth_config.neigh_max */
     uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */

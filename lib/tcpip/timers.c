@@ -90,7 +90,7 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
         return;
     }
     stat_inc(&tcp->stats.rto_fired);
-    tcp->cc->on_rto(conn, (uint32_t)min_u64(tcp_in_flight(conn), TCP_CWND_MAX),
+    tcp->cc->on_rto(conn, (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX),
                     conn->recovery != RECOVERY_RTO, now_ns);
     conn->recovery = RECOVERY_RTO;
     conn->recover = conn->snd_nxt;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "trace.h"
 
-#include "eth/wire.h"
-#include "ip/wire.h"
-
-#define ARENA_BYTES (24u << 20)
+#define ARENA_BYTES     (24u << 20)
+#define ETH_TYPE_ARP    0x0806 /* RFC 826 */
+#define IP4_VERSION_IHL 0x45   /* version 4, five words */
 
 static const uint8_t our_ip[4] = {192, 0, 2, 1};
 static const uint8_t peer_ip[4] = {192, 0, 2, 2};
@@ -128,6 +127,8 @@ static uint32_t app_fill(void *user, struct tcp_conn *conn, uint64_t offset, uin
         assert_true(app->promise_count < TRACE_PROMISES);
         app->promises[app->promise_count++] = (struct trace_promise){offset, len};
     }
+    if (app->refuse_after && --app->refuse_after == 0)
+        app->fill = FILL_REFUSE;
     return len;
 }
 
@@ -231,7 +232,7 @@ static void take_packet(struct trace *t, const struct nmio_pkt *pkt)
 {
     const uint8_t *ip = pkt->data + ETH_HEADER_BYTES, *tcp = ip + IP4_HEADER_BYTES;
     struct trace_seg seg = {.gso_size = pkt->gso_size, .at_ns = t->now_ns};
-    uint32_t total, header;
+    uint32_t total, header, iss = 0;
 
     if (get_be16(pkt->data + 12) == ETH_TYPE_ARP)
         return;
@@ -247,11 +248,15 @@ static void take_packet(struct trace *t, const struct nmio_pkt *pkt)
     header = (tcp[12] >> 4) * 4u;
     seg.our_port = get_be16(tcp) == TRACE_PORT ? 0 : get_be16(tcp);
     seg.port = (uint16_t)(get_be16(tcp + 2) - TRACE_PEER_PORT);
-    assert_true(seg.port < TRACE_APPS);
     seg.flags = tcp[13];
-    if (seg.flags & SYN)
-        t->iss[seg.port] = get_be32(tcp + 4);
-    seg.seq = get_be32(tcp + 4) - t->iss[seg.port];
+    if (seg.port < TRACE_APPS) {
+        if (seg.flags & SYN)
+            t->iss[seg.port] = get_be32(tcp + 4);
+        iss = t->iss[seg.port];
+    } else {
+        assert_true(seg.flags & RST); /* to a port that the test has made up */
+    }
+    seg.seq = get_be32(tcp + 4) - iss;
     seg.ack = seg.flags & ACK ? get_be32(tcp + 8) - t->peer_iss : 0;
     seg.win = get_be16(tcp + 14);
     take_options(tcp + 20, header - 20, &seg);

@@ -90,8 +90,9 @@ struct trace_app {
     bool refuse; /* accept returns NULL */
     bool keep;   /* received bytes are kept: the test calls tcp_recved */
     enum trace_fill fill;
-    uint32_t promise_max; /* 0: as much as a chunk holds */
-    uint32_t slice_len;   /* answers come in slices of so many bytes; 0: in one */
+    uint32_t promise_max;  /* 0: as much as a chunk holds */
+    uint32_t refuse_after; /* so many answers, then FILL_REFUSE */
+    uint32_t slice_len;    /* answers come in slices of so many bytes; 0: in one */
     enum trace_when close_when, abort_when, write_when;
     uint64_t write_bytes;
     /* What it saw. */

@@ -45,15 +45,15 @@ enum tcp_option {
     TCP_OPT_WSCALE = 3,     /* RFC 7323 2.2, length 3 */
     TCP_OPT_TIMESTAMPS = 8, /* RFC 7323 3.2, length 10 */
 };
-#define TCP_OPT_TIMESTAMPS_SPACE 12 /* with the two NOPs in front that RFC 7323 appendix A shows   \
-                                     */
-#define TCP_WSCALE_MAX 14           /* RFC 7323 2.3 */
+/* With the two NOPs in front that RFC 7323 appendix A shows. */
+#define TCP_OPT_TIMESTAMPS_SPACE 12
+#define TCP_WSCALE_MAX           14 /* RFC 7323 2.3 */
 
 struct tcp_seg {
     uint16_t src_port, dst_port;
     uint32_t seq, ack;
     uint64_t seq64, ack64; /* unrolled by the connection's own counters, see priv.h */
-    uint32_t window;       /* as in the header, not scaled */
+    uint32_t window;       /* scaled by tcp_input; that of a SYN is not (RFC 7323 2.2) */
     uint32_t len;          /* payload bytes */
     const uint8_t *data;
     uint8_t flags;

@@ -14,6 +14,7 @@ from packets import (ACK, ETH_ARP, ETH_IP, FIN, PSH, RST, SYN, URG, Ghost, Link,
 SEED = 793
 EACH = 25           # frames of each kind whose drop is counted
 FLOOD = int(20000 * lab.SCALE)
+WELL_S = 10         # a flood may leave a client waiting for so long
 FLOOD_BATCH = 200   # then a breath, so that a flood is one and not just an overflow of the TAP
 GHOST, EVIL = lab.NET + '77', mac('02:00:00:00:ee:ee')
 # Ethernet 14, IPv4 20, TCP 20 and 4 of options.
@@ -44,8 +45,12 @@ class Meanwhile:
 
 
 def well(server, what):
-    lab.ok(server.alive() and server.healthy() and lab.get(server, '/small.bin')[0] == 200,
-           'the server is well after: ' + what)
+    try:
+        answered = lab.get(server, '/small.bin', timeout_s=WELL_S)[0]
+    except OSError as e:
+        answered = repr(e)
+    lab.ok(server.alive() and server.healthy() and answered == 200,
+           'the server is well after: ' + what, answered)
 
 
 def mutations(frame, rnd):
@@ -113,7 +118,7 @@ def counted_frames(link, ghost):
         ('ip', 'icmp_checksum'): packet(proto=1, payload=echo),
         ('tcp', 'checksum'): ghost.frame(ACK, check=0x4321),
         ('tcp', 'short'): ghost.frame(ACK, offset=15),
-        ('tcp', 'no_conn'): ghost.frame(ACK, sport=12345, seq=1, ack=1),
+        ('tcp', 'no_conn'): ghost.frame(ACK, dport=9999, seq=1, ack=1),
     }
 
 

@@ -285,7 +285,8 @@ http {{
   types {{ text/html html; text/css css; text/javascript js; application/json json; image/png png;
           video/mp4 mp4; video/mp2t ts; video/iso.segment m4s; text/plain txt;
           application/vnd.apple.mpegurl m3u8; }}
-  default_type application/octet-stream;
+  default_type application/octet-stream; charset utf-8;
+  charset_types text/css text/plain text/javascript;
   access_log off; server_tokens off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {dir}/body; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; {timeouts}
@@ -401,7 +402,8 @@ class Lab:
         if header_s:
             more = ['--header-timeout', str(header_s), *more]
         if idle_s:
-            more = ['--idle-timeout', str(idle_s), *more]
+            more = ['--idle-timeout', str(idle_s), '--send-timeout', str(idle_s),
+                    '--linger-timeout', str(idle_s), '--user-timeout', str(idle_s), *more]
         return Atlas(self, source, more)
 
     def show_logs(self):

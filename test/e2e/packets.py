@@ -137,7 +137,7 @@ class Ghost:
             elif f[12:14] == b'\x08\0' and f[23] == 6 and f[30:34] == want:
                 start = 14 + (f[14] & 15) * 4
                 sport, dport, seq, ack, off, flags = struct.unpack('!HHIIBB', f[start:start + 14])
-                if dport == self.port:
+                if dport == self.port and sport == 80:
                     end = 14 + struct.unpack('!H', f[16:18])[0]
                     yield flags, seq, ack, f[start + (off >> 4) * 4:end]
 

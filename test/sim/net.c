@@ -91,6 +91,11 @@ void net_draw(struct net_params *params, struct world *world)
         note_faults(params, world, host);
 }
 
+bool net_is_perfect(const struct net_params *params)
+{
+    return !params->faults[0].on && !params->faults[1].on;
+}
+
 static int port_stack(struct nmio_port **port, const struct net_faults *faults, struct world *world)
 {
     struct nmio_port *on_top;
@@ -180,6 +185,17 @@ void net_host_close(struct net_host *host)
     host->port = NULL;
 }
 
+void net_check_timeouts(struct world *world, struct nmio_port *const ports[NET_HOSTS],
+                        const struct tcp *tcp, const char *name)
+{
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        if (stat_get(&nmio_stats(ports[i])->drop_tx_full))
+            return;
+    if (stat_get(&tcp_stats(tcp)->rto_fired))
+        world_fail(world, "%s: %llu retransmission timeouts though nothing was lost", name,
+                   (unsigned long long)stat_get(&tcp_stats(tcp)->rto_fired));
+}
+
 #define TCP_FIXED_BYTES 20
 
 static void trace_dgram(const struct net_host *host, const struct ip_dgram *dgram, bool admitted)
@@ -210,25 +226,25 @@ static void trace_link(const struct net_host *host, const struct nmio_pkt *pkt)
                     get_be16(pkt->data + ETH_HEADER_BYTES - 2), pkt->len);
 }
 
-static void trace_stats(const struct net_host *host, const char *layer,
-                        const struct stat_desc *descs, const void *stats)
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats)
 {
     for (; descs->name; descs++) {
         uint64_t value;
 
         memcpy(&value, (const char *)stats + descs->offset, sizeof(value));
         if (value)
-            world_trace(host->world, "%s %s %s %llu", host->name, layer, descs->name,
-                        (unsigned long long)value);
+            world_trace(world, "%s %s %llu", whose, descs->name, (unsigned long long)value);
     }
 }
 
 void net_host_trace(const struct net_host *host)
 {
-    trace_stats(host, "port", nmio_stat_descs, nmio_stats(host->port));
-    trace_stats(host, "eth", eth_stat_descs, eth_stats(host->eth));
-    trace_stats(host, "ip", ip_stat_descs, ip_stats(host->ip));
-    trace_stats(host, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
+    world_trace(host->world, "counters of the %s:", host->name);
+    net_trace_stats(host->world, "port", nmio_stat_descs, nmio_stats(host->port));
+    net_trace_stats(host->world, "eth", eth_stat_descs, eth_stats(host->eth));
+    net_trace_stats(host->world, "ip", ip_stat_descs, ip_stats(host->ip));
+    net_trace_stats(host->world, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
 }
 
 static void host_packet(struct net_host *host, struct nmio_pkt *pkt)

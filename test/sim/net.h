@@ -32,6 +32,8 @@ struct net_params {
 };
 
 void net_draw(struct net_params *params, struct world *world);
+/* Nothing is drawn that could harm a packet but a queue that is too short. */
+bool net_is_perfect(const struct net_params *params);
 /* Ports are closed by their users. */
 must_check int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
                              struct world *world);
@@ -58,7 +60,16 @@ void net_host_close(struct net_host *host);
 /* One turn; the number of packets that it received. */
 uint32_t net_host_turn(struct net_host *host);
 uint64_t net_host_next_ns(const struct net_host *host);
+/*
+ * A network that lost nothing gives no reason to send anything twice: a timeout in such a run is an
+ * ACK that somebody owed and forgot, which nobody would notice otherwise, since sending again heals
+ * it. `ports` are those of both hosts.
+ */
+void net_check_timeouts(struct world *world, struct nmio_port *const ports[NET_HOSTS],
+                        const struct tcp *tcp, const char *name);
 /* With --verbose: every counter that is not zero. */
+void net_trace_stats(const struct world *world, const char *whose, const struct stat_desc *descs,
+                     const void *stats);
 void net_host_trace(const struct net_host *host);
 
 #endif

@@ -19,6 +19,7 @@ struct options {
     uint64_t from, to;
     bool verbose;
     const char *pcap_path;
+    const void *shared;
 };
 
 static int usage(const char *program)
@@ -66,6 +67,7 @@ static bool seed_run(uint64_t seed, const struct options *options, struct board 
     world_open(&world, seed, board->params, board->failure);
     world.verbose = options->verbose;
     world.pcap_path = options->pcap_path;
+    world.shared = options->shared;
     run(&world);
     good = !world_failed(&world);
     world_close(&world);
@@ -113,7 +115,7 @@ static void report(const struct board *board)
            (unsigned long long)board->seed);
 }
 
-int runner_main(int argc, char **argv, runner_run *run)
+int runner_main(int argc, char **argv, runner_run *run, const void *shared)
 {
     struct options options;
     struct board *board;
@@ -122,6 +124,7 @@ int runner_main(int argc, char **argv, runner_run *run)
 
     if (!options_parse(&options, argc, argv))
         return usage(argv[0]);
+    options.shared = shared;
     board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED) {
         fprintf(stderr, "%s: no memory\n", argv[0]);

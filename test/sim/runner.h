@@ -23,6 +23,7 @@
 /* One run. What it draws it notes, what breaks it says with world_fail. */
 typedef void runner_run(struct world *world);
 
-int runner_main(int argc, char **argv, runner_run *run);
+/* `shared` is what all runs have in common and none changes: world->shared. */
+int runner_main(int argc, char **argv, runner_run *run, const void *shared);
 
 #endif

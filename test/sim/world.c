@@ -181,8 +181,9 @@ void world_sleep(struct world *world, uint64_t until_ns)
 
 /* Packets that cross in no time come back in no time, but not without end. */
 #define TURNS_AT_ONE_TIME_MAX 200000
-/* A turn that finds nothing to do and still asks to be called at once is a busy loop. */
-#define IDLE_TURNS_MAX 64
+/* Turns in which nothing arrives, though somebody asked to be called at once: a window of a
+ * megabyte may be filled in portions of a kilobyte, one a turn. More is a busy loop. */
+#define IDLE_TURNS_MAX 10000
 /* A starved worker polls; in reality its turns take about so long. */
 #define STARVED_TURN_NS (100 * NS_PER_US)
 
@@ -194,22 +195,25 @@ static bool run_stuck(struct world *world, const struct world_plan *plan, const 
     return world_fail(world, "%s: %s", what, text);
 }
 
-/* One turn of everybody; the earliest time at which anybody has something to do. */
+/* One turn of everybody; the earliest time at which anybody has something to do. All are asked only
+ * when all have had their turn: the last one may have sent something to the first. */
 static uint64_t run_turn(struct world *world, const struct world_plan *plan, bool *busy)
 {
+    enum world_verdict verdicts[WORLD_ACTORS_MAX];
     uint64_t next_ns = WORLD_NEVER;
 
     *busy = world_fire(world) > 0;
     for (uint32_t i = 0; i < plan->actor_count; i++) {
-        struct world_actor *actor = &plan->actors[i];
-        enum world_verdict verdict = actor->turn(actor->arg);
-        uint64_t wants_ns = actor->next_ns(actor->arg);
-
-        if (verdict == WORLD_BUSY)
+        verdicts[i] = plan->actors[i].turn(plan->actors[i].arg);
+        if (verdicts[i] == WORLD_BUSY)
             *busy = true;
-        if (verdict == WORLD_STARVED && wants_ns <= world->now_ns)
+    }
+    for (uint32_t i = 0; i < plan->actor_count; i++) {
+        uint64_t wants_ns = plan->actors[i].next_ns(plan->actors[i].arg);
+
+        if (verdicts[i] == WORLD_STARVED && wants_ns <= world->now_ns)
             wants_ns = WORLD_NEVER;
-        if (verdict == WORLD_STARVED)
+        if (verdicts[i] == WORLD_STARVED)
             wants_ns = min_u64(wants_ns, world->now_ns + STARVED_TURN_NS);
         next_ns = min_u64(next_ns, wants_ns);
     }
@@ -221,6 +225,7 @@ bool world_run(struct world *world, const struct world_plan *plan)
 {
     uint32_t turns = 0, idle = 0;
 
+    assert(plan->actor_count <= WORLD_ACTORS_MAX);
     for (;;) {
         bool busy;
         uint64_t next_ns = run_turn(world, plan, &busy);

@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #define WORLD_TEXT_BYTES 1024
+#define WORLD_ACTORS_MAX 4
 #define WORLD_NEVER      UINT64_MAX
 
 struct world;
@@ -41,6 +42,7 @@ struct world {
     struct mem_arena *arena;
     bool verbose;
     const char *pcap_path; /* or NULL */
+    const void *shared;    /* see runner.h */
     char *params;          /* WORLD_TEXT_BYTES, the caller's: what was drawn, in words */
     char *failure;         /* WORLD_TEXT_BYTES, the caller's: empty as long as all is well */
     struct world_event **heap;

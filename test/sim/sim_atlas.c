@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim_atlas.c - clients on a TCP of ours, a network that harms, and the server that is shipped, on
+ * a disk that is slow, overtakes itself and fails.
+ *
+ * The server is a struct worker, the very code that `atlas serve` runs on a thread; only its port,
+ * its disk and its clock are the simulation's.
+ */
+#include "client.h"
+#include "runner.h"
+#include "worker.h"
+
+#include "base/bytes.h"
+
+#define ARENA_BYTES       (512ull << 20) /* address space: what is not touched costs nothing */
+#define CLIENTS_MAX       40
+#define SERVER_PORT       80
+#define CLIENT_PORT_FIRST 1024
+#define EPOCH_S           1750000000
+
+#define RUN_LIMIT_NS      (86400 * NS_PER_S)
+/* Exchanges fail so rarely that no connection may end for it. */
+#define GENTLE_HARM_MAX 0.06
+/* Where more goes wrong, megabytes would take days. */
+#define MEGABYTES_HARM_MAX 0.2
+/* Every client may have as many responses under way as a connection can. */
+#define CONNS_PER_CLIENT 16
+
+struct scenario {
+    struct world *world;
+    const struct shelf *shelf;
+    struct net_params net;
+    struct tcp_config client_tcp;
+    struct diskmap_fault_config disk;
+    struct worker_config config;
+    struct worker *worker;
+    struct client_host clients_host;
+    struct client clients[CLIENTS_MAX];
+    uint32_t client_count;
+    struct world_event drain;
+    uint64_t drain_after_ns;
+    uint64_t lateness_ns;
+    uint64_t server_packets; /* received so far */
+};
+
+/* --- drawing ---------------------------------------------------------------------------------- */
+
+static void draw_disk(struct scenario *s, struct rand *rand)
+{
+    static const uint32_t read_bytes[] = {4096, 16384, 61440};
+
+    s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
+    s->config.chunk_count = (uint32_t)world_range_log(rand, 1, 128);
+    s->config.disk_depth = 1u << rand_below(rand, 8);
+    if (rand_chance(rand, 0.2))
+        return; /* the objects lie in memory */
+    s->disk.seed = rand_u64(rand);
+    if (rand_chance(rand, 0.2))
+        s->disk.error = (double)world_range_log(rand, 1, 256) / 1024;
+    if (rand_chance(rand, 0.8)) {
+        s->disk.delay_max_ns = world_range_log(rand, NS_PER_US, 300 * NS_PER_MS);
+        s->disk.delay_min_ns = rand_below(rand, s->disk.delay_max_ns);
+    }
+    s->config.disk_fault = &s->disk;
+}
+
+static void draw_server(struct scenario *s, struct rand *rand)
+{
+    s->config.set = s->shelf->set;
+    s->config.addrs[0] = net_prefix(1);
+    s->config.addr_count = 1;
+    s->config.listen_port = SERVER_PORT;
+    s->config.limits = worker_limits_default();
+    s->config.limits.conns = CONNS_PER_CLIENT * s->client_count;
+    if (rand_chance(rand, 0.1))
+        s->config.limits.conns = (uint32_t)world_range(rand, 1, s->client_count);
+    s->config.http = (struct http1_options){.server = "atlas",
+                                            .boundary_key = {rand_u64(rand), rand_u64(rand)},
+                                            .cors = rand_chance(rand, 0.5)};
+    s->config.cc = tcp_config_default().cc;
+    for (size_t i = 0; i < array_len(s->config.secret); i++)
+        s->config.secret[i] = rand_u64(rand);
+    s->config.epoch_s = EPOCH_S;
+    draw_disk(s, rand);
+}
+
+static void draw_client_tcp(struct scenario *s, struct rand *rand)
+{
+    s->client_tcp = tcp_config_default();
+    s->client_tcp.conns_max = s->client_count + 1;
+    s->client_tcp.rcv_wnd_bytes = (uint32_t)world_range_log(rand, 512, 1 << 20);
+    if (rand_chance(rand, 0.3))
+        s->client_tcp.mss_max = (uint16_t)world_range(rand, 88, 1460);
+    s->client_tcp.keepalive_ns = world_range(rand, 5, 75) * NS_PER_S;
+    s->client_tcp.user_timeout_ns = world_range(rand, 120, 600) * NS_PER_S;
+    s->client_tcp.fin_wait_2_ns = world_range(rand, 300, 600) * NS_PER_S;
+}
+
+static void draw_client(struct scenario *s, struct rand *rand, struct client *client,
+                        double disturbed, double stop)
+{
+    client->port = (uint16_t)(CLIENT_PORT_FIRST + client->number);
+    client->ahead = rand_chance(rand, 0.5) ? 1 : (uint32_t)world_range(rand, 2, 24);
+    client->think_ns = rand_chance(rand, 0.5) ? 0 : world_range_log(rand, 1, 2 * NS_PER_S);
+    client->close = (enum client_close)rand_below(rand, CLOSE_SECOND + 1);
+    client->start_after_ns = rand_chance(rand, 0.5) ? 0 : rand_below(rand, 5 * NS_PER_S);
+    client->abort_after_ns = client->vanish_after_ns = WORLD_NEVER;
+    if (rand_chance(rand, stop)) {
+        client->stop_at = world_range_log(rand, 1, 1 << 20);
+        client->stop_ns = world_range_log(rand, NS_PER_MS, 10 * NS_PER_S);
+    }
+    if (rand_chance(rand, disturbed)) {
+        uint64_t after_ns = world_range_log(rand, 1, 10 * NS_PER_S);
+
+        if (rand_chance(rand, 0.6))
+            client->abort_after_ns = after_ns;
+        else
+            client->vanish_after_ns = after_ns;
+    }
+}
+
+static void draw_clients_host(struct scenario *s, struct rand *rand)
+{
+    struct client_host *host = &s->clients_host;
+
+    host->world = s->world;
+    host->shelf = s->shelf;
+    host->refuse = rand_chance(rand, 0.2) ? 0.3 : 0;
+    host->keep = rand_chance(rand, 0.5) ? 0.5 : 0;
+    host->keep_ns = world_range_log(rand, NS_PER_US, 100 * NS_PER_MS);
+    host->rcv_wnd_bytes = s->client_tcp.rcv_wnd_bytes;
+    host->draining = s->drain_after_ns != WORLD_NEVER;
+    host->gentle = s->net.harm <= GENTLE_HARM_MAX && s->disk.error == 0 &&
+                   s->net.pipe.depth >= 4 * s->client_count &&
+                   s->config.limits.conns >= CONNS_PER_CLIENT * s->client_count;
+}
+
+static void note(struct scenario *s, uint64_t bytes_max)
+{
+    struct world *world = s->world;
+
+    world_note(world,
+               " clients=%u bytes<=%llu wnd=%u mss=%u chunks=%ux%u depth=%u disk{%s error=%.4f"
+               " delay=%.3f-%.3fms} conns=%u drain=%.3fs late=%lluus%s",
+               s->client_count, (unsigned long long)bytes_max, s->client_tcp.rcv_wnd_bytes,
+               s->client_tcp.mss_max, s->config.chunk_count, s->config.read_bytes,
+               s->config.disk_depth, s->config.disk_fault ? "faulty" : "in memory", s->disk.error,
+               (double)s->disk.delay_min_ns / NS_PER_MS, (double)s->disk.delay_max_ns / NS_PER_MS,
+               s->config.limits.conns,
+               s->drain_after_ns == WORLD_NEVER ? -1 : (double)s->drain_after_ns / NS_PER_S,
+               (unsigned long long)(s->lateness_ns / NS_PER_US),
+               s->clients_host.gentle ? " gentle" : "");
+}
+
+static int scenario_draw(struct scenario *s)
+{
+    static const uint64_t bytes_max[] = {5000, 20000, 70000, 70000, 320000, 4000000};
+    struct rand *rand = &s->world->draw;
+    uint64_t bytes = bytes_max[rand_below(rand, array_len(bytes_max))];
+    double disturbed = rand_chance(rand, 0.3) ? 0.4 : 0, stop = rand_chance(rand, 0.2) ? 0.5 : 0;
+    int err = 0;
+
+    net_draw(&s->net, s->world);
+    if (s->net.harm > MEGABYTES_HARM_MAX)
+        bytes = min_u64(bytes, 70000);
+    s->client_count = (uint32_t)world_range(rand, 1, 4);
+    if (rand_chance(rand, 0.2))
+        s->client_count = (uint32_t)world_range(rand, 5, bytes > 320000 ? 10 : CLIENTS_MAX);
+    s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
+    s->drain_after_ns = rand_chance(rand, 0.1) ? rand_below(rand, 10 * NS_PER_S) : WORLD_NEVER;
+    draw_server(s, rand);
+    draw_client_tcp(s, rand);
+    draw_clients_host(s, rand);
+    note(s, bytes);
+    for (uint32_t i = 0; i < s->client_count && !err; i++) {
+        err = client_draw(&s->clients[i], &s->clients_host, i, bytes);
+        draw_client(s, rand, &s->clients[i], disturbed, stop);
+    }
+    return err;
+}
+
+/* --- invariants ------------------------------------------------------------------------------- */
+
+static uint64_t conns_left(const struct tcp *tcp)
+{
+    uint64_t left = 0;
+
+    for (enum tcp_state state = 0; state < TCP_STATES; state++)
+        left += stat_get(&tcp_state_counts(tcp)[state]);
+    return left;
+}
+
+static bool finished(void *arg)
+{
+    const struct scenario *s = arg;
+
+    for (uint32_t i = 0; i < s->client_count; i++)
+        if (!s->clients[i].started || s->clients[i].conn)
+            return false;
+    return conns_left(s->clients_host.net.tcp) == 0 && conns_left(s->worker->tcp) == 0 &&
+           s->worker->sessions.in_use == 0 && diskmap_stats(s->worker->dm)->inflight == 0;
+}
+
+static void inspect(void *arg)
+{
+    struct scenario *s = arg;
+    const struct worker *w = s->worker;
+    uint64_t reads = 0;
+
+    if (stat_get(&w->stats.sessions) + stat_get(&w->stats.sessions_draining) !=
+        stat_get(&w->sessions.in_use))
+        world_fail(s->world, "the server counts %llu sessions and %llu draining, and has %llu",
+                   (unsigned long long)w->stats.sessions,
+                   (unsigned long long)w->stats.sessions_draining,
+                   (unsigned long long)w->sessions.in_use);
+    for (struct tcp_conn *conn = tcp_conn_next(w->tcp, NULL); conn;
+         conn = tcp_conn_next(w->tcp, conn)) {
+        enum tcp_state state = tcp_conn_state(conn);
+        struct session *session = tcp_conn_user(conn);
+
+        if (state == TCP_SYN_RECEIVED || state == TCP_TIME_WAIT)
+            continue;
+        if (!session || session->conn != conn)
+            world_fail(s->world, "the server has a connection in %s without a session",
+                       tcp_state_name(state));
+        else
+            reads += session->reads;
+    }
+    if (reads > w->chunks.in_use)
+        world_fail(s->world, "%llu reads are under way with %llu chunks", (unsigned long long)reads,
+                   (unsigned long long)w->chunks.in_use);
+}
+
+static void describe(void *arg, char *text, size_t bytes)
+{
+    const struct scenario *s = arg;
+
+    for (uint32_t i = 0; i < s->client_count; i++)
+        if (s->clients[i].conn)
+            client_describe(&s->clients[i], text + strlen(text), bytes - strlen(text));
+    snprintf(text + strlen(text), bytes - strlen(text),
+             "server: %llu connections, %llu sessions, %llu chunks, %llu reads",
+             (unsigned long long)conns_left(s->worker->tcp),
+             (unsigned long long)s->worker->sessions.in_use,
+             (unsigned long long)s->worker->chunks.in_use,
+             (unsigned long long)diskmap_stats(s->worker->dm)->inflight);
+}
+
+static void check_pool(struct scenario *s, const char *name, const uint64_t *in_use)
+{
+    if (stat_get(in_use))
+        world_fail(s->world, "the server has lost %llu %s", (unsigned long long)stat_get(in_use),
+                   name);
+}
+
+static void check_timeouts(struct scenario *s)
+{
+    struct nmio_port *ports[] = {s->clients_host.net.port, s->worker->port};
+
+    if (!net_is_perfect(&s->net) || s->world->pcap_path)
+        return;
+    for (uint32_t i = 0; i < s->client_count; i++)
+        if (s->clients[i].abort_after_ns != WORLD_NEVER ||
+            s->clients[i].vanish_after_ns != WORLD_NEVER)
+            return;
+    net_check_timeouts(s->world, ports, s->clients_host.net.tcp, "client");
+    net_check_timeouts(s->world, ports, s->worker->tcp, "server");
+}
+
+static void check_end(struct scenario *s)
+{
+    const struct worker *w = s->worker;
+
+    for (uint32_t i = 0; i < s->client_count; i++)
+        client_check(&s->clients[i]);
+    check_pool(s, "sessions", &w->sessions.in_use);
+    check_pool(s, "requests", &w->requests.in_use);
+    check_pool(s, "responses", &w->responses.in_use);
+    check_pool(s, "sets of ranges", &w->multis.in_use);
+    check_pool(s, "chunks", &w->chunks.in_use);
+    check_pool(s, "timers", &w->wheel.count);
+    if (s->clients_host.draining && !worker_drained(w))
+        world_fail(s->world, "the server does not know that it is drained");
+    check_timeouts(s);
+    if (s->disk.error == 0 && stat_get(&w->stats.disk_errors))
+        world_fail(s->world, "the server counts disk errors that nobody made");
+}
+
+/* --- a run ------------------------------------------------------------------------------------ */
+
+static bool datagram_admit(void *arg, const struct ip_dgram *dgram)
+{
+    const struct scenario *s = arg;
+    uint32_t number;
+
+    if (dgram->len < 4)
+        return true;
+    number = (uint32_t)(get_be16(dgram->payload + 2) - CLIENT_PORT_FIRST);
+    return number >= s->client_count || !s->clients[number].vanished;
+}
+
+static enum world_verdict clients_turn(void *arg)
+{
+    struct scenario *s = arg;
+    struct net_host *host = &s->clients_host.net;
+    uint32_t received = net_host_turn(host);
+
+    return received ? WORLD_BUSY : tcp_starved(host->tcp) ? WORLD_STARVED : WORLD_IDLE;
+}
+
+static uint64_t clients_next_ns(void *arg)
+{
+    struct scenario *s = arg;
+
+    return net_host_next_ns(&s->clients_host.net);
+}
+
+static enum world_verdict server_turn(void *arg)
+{
+    struct scenario *s = arg;
+    bool more = worker_turn(s->worker, s->world->now_ns);
+    uint64_t packets = stat_get(&nmio_stats(s->worker->port)->rx_packets);
+
+    if (more || packets != s->server_packets) {
+        s->server_packets = packets;
+        return WORLD_BUSY;
+    }
+    return WORLD_IDLE;
+}
+
+static uint64_t server_next_ns(void *arg)
+{
+    struct scenario *s = arg;
+
+    return worker_next_ns(s->worker);
+}
+
+static void drain(struct world_event *event)
+{
+    struct scenario *s = container_of(event, struct scenario, drain);
+
+    world_trace(s->world, "  the server drains");
+    worker_drain(s->worker, s->world->now_ns);
+}
+
+static void scenario_open(struct scenario *s)
+{
+    struct nmio_port *ports[NET_HOSTS];
+    char why[256] = "no memory";
+    int err = net_link_open(ports, &s->net, s->world);
+
+    if (err) {
+        world_fail(s->world, "no network: %d", err);
+        return;
+    }
+    s->config.arena = s->world->arena;
+    s->config.port = ports[1];
+    err = worker_open(&s->worker, &s->config, s->world->now_ns, why, sizeof(why));
+    if (err) {
+        nmio_close(ports[0]);
+        nmio_close(ports[1]);
+        world_fail(s->world, "no server: %s", why);
+        return;
+    }
+    err = net_host_open(&s->clients_host.net, s->world, 0, ports[0], &s->client_tcp);
+    if (err) {
+        world_fail(s->world, "no client: %d", err);
+        return;
+    }
+    s->clients_host.net.admit = datagram_admit;
+    s->clients_host.net.arg = s;
+    for (uint32_t i = 0; i < s->client_count; i++) {
+        client_init(&s->clients[i]);
+        world_at(s->world, &s->clients[i].start, s->world->now_ns + s->clients[i].start_after_ns);
+    }
+    world_event_init(&s->drain, drain);
+    if (s->drain_after_ns != WORLD_NEVER)
+        world_at(s->world, &s->drain, s->world->now_ns + s->drain_after_ns);
+}
+
+static void scenario_play(struct scenario *s)
+{
+    struct world_actor actors[] = {{"client", clients_turn, clients_next_ns, s},
+                                   {"server", server_turn, server_next_ns, s}};
+    struct world_plan plan = {.actors = actors,
+                              .actor_count = array_len(actors),
+                              .finished = finished,
+                              .inspect = inspect,
+                              .describe = describe,
+                              .arg = s,
+                              .lateness_ns = s->lateness_ns,
+                              .limit_ns = RUN_LIMIT_NS};
+    bool good = world_run(s->world, &plan);
+
+    net_host_trace(&s->clients_host.net);
+    net_trace_stats(s->world, "server tcp", tcp_stat_descs, tcp_stats(s->worker->tcp));
+    net_trace_stats(s->world, "server eth", eth_stat_descs, eth_stats(s->worker->eth));
+    net_trace_stats(s->world, "server disk", diskmap_stat_descs, diskmap_stats(s->worker->dm));
+    net_trace_stats(s->world, "server", worker_stat_descs, &s->worker->stats);
+    if (good)
+        check_end(s);
+}
+
+static void run(struct world *world)
+{
+    struct scenario *s;
+
+    if (mem_arena_open(&world->arena, ARENA_BYTES, 0) < 0) {
+        world_fail(world, "no memory for the arena");
+        return;
+    }
+    s = mem_arena_alloc(world->arena, sizeof(*s), CACHE_LINE);
+    s->world = world;
+    s->shelf = world->shared;
+    if (scenario_draw(s) < 0)
+        world_fail(world, "the requests do not fit into the arena");
+    else
+        scenario_open(s);
+    if (!world_failed(world))
+        scenario_play(s);
+    if (s->clients_host.net.port)
+        net_host_close(&s->clients_host.net);
+    if (s->worker)
+        worker_close(s->worker);
+    mem_arena_close(world->arena);
+}
+
+int main(int argc, char **argv)
+{
+    struct shelf shelf;
+    char why[256];
+    int rc;
+
+    if (shelf_open(&shelf, why, sizeof(why)) < 0) {
+        fprintf(stderr, "%s: %s\n", argv[0], why);
+        return 1;
+    }
+    rc = runner_main(argc, argv, run, &shelf);
+    shelf_close(&shelf);
+    return rc;
+}
