@@ -17,7 +17,7 @@
 struct memory_medium {
     struct diskmap_medium pub;
     uint8_t *data;
-    uint64_t capacity; /* of data: growing block by block must not copy it every time */
+    uint64_t capacity;    /* of data: growing block by block must not copy it every time */
     uint64_t limit_bytes; /* it does not grow beyond */
     bool used;            /* what in_use says */
     int fail_sync;        /* what the next sync returns */
