@@ -238,7 +238,7 @@ class Volumes(unittest.TestCase):
         os.close(master)
         self.assertRegex(shown.decode(), r'\[#*\.*\] +\d+ %  .* of 3\.2 GB  .*/s  0:\d\d:\d\d left')
 
-    @unittest.skipUnless(os.getuid() == 0 and os.path.exists('/dev/loop-control'), 'no loop device')
+    @unittest.skipUnless(os.getuid() == 0 and os.path.exists('/dev/loop-control'), 'no loop')
     def test_a_block_device_holds_a_volume(self):
         image = self.path('image')
         with open(image, 'wb') as f:

@@ -251,7 +251,8 @@ int catalogue_read(struct diskmap_medium *medium, const struct super *super,
 {
     struct extents extents = {0};
     struct reading r = {.super = super, .sink = sink, .used = &extents};
-    uint8_t *batch = malloc(CATALOGUE_BATCH_BLOCKS * DISKMAP_BLOCK_BYTES);
+    uint64_t batch_blocks = min_u64(super->catalogue_blocks, CATALOGUE_BATCH_BLOCKS);
+    uint8_t *batch = malloc(max_u64(batch_blocks, 1) * DISKMAP_BLOCK_BYTES);
     int rc = batch ? 0 : -ENOMEM;
 
     if (!rc && sink)

@@ -108,7 +108,7 @@ static void a_flipped_bit_never_passes(void **state)
     assert_string_equal(why, "");
     rand_seed(&rand, 1);
     for (int b = 0; b < 4; b++) {
-        for (uint64_t i = 0; i < DISKMAP_BLOCK_BYTES; i += 1 + rand_below(&rand, 3)) {
+        for (uint64_t i = 0; i < DISKMAP_BLOCK_BYTES; i += 1 + rand_below(&rand, 8)) {
             uint8_t *p = m.data + blocks[b] * DISKMAP_BLOCK_BYTES + i, bit = 1 << (i & 7);
 
             *p ^= bit;

@@ -17,6 +17,7 @@
 struct memory_medium {
     struct diskmap_medium pub;
     uint8_t *data;
+    uint64_t capacity;    /* of data: growing block by block must not copy it every time */
     uint64_t limit_bytes; /* it does not grow beyond */
     bool used;            /* what in_use says */
     int fail_sync;        /* what the next sync returns */
@@ -60,11 +61,16 @@ static inline int memory_resize(struct diskmap_medium *medium, uint64_t bytes)
 
     if (bytes > m->limit_bytes)
         return -ENOSPC;
-    data = realloc(m->data, bytes);
-    if (!data)
-        return -ENOMEM;
-    memset(data + medium->bytes, 0, bytes - medium->bytes);
-    m->data = data;
+    if (bytes > m->capacity) {
+        uint64_t capacity = min_u64(max_u64(bytes, 2 * m->capacity), m->limit_bytes);
+
+        data = realloc(m->data, capacity);
+        if (!data)
+            return -ENOMEM;
+        m->data = data;
+        m->capacity = capacity;
+    }
+    memset(m->data + medium->bytes, 0, bytes - medium->bytes);
     medium->bytes = bytes;
     return 0;
 }

@@ -8,7 +8,7 @@
 #include "base/siphash.h"
 
 #define PATHMAP_SLOTS_MIN 64
-#define PATHS_SLAB_BYTES  (1u << 20)
+#define PATHS_SLAB_BYTES  (64u << 10)
 
 int pathmap_init(struct pathmap *map)
 {
