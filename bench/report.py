@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From single runs to medians, tables, ratios and charts."""
+import json
+import os
+import statistics
+
+import plot
+
+GB = 1e9
+METRICS = ('throughput', 'per_core_s', 'core_s_per_gb', 'server_busy', 'client_busy',
+           'per_process_s', 'p50_ms', 'p99_ms', 'errors', 'retransmitted', 'up',
+           'client_rx_steered', 'server_rx_steered')
+PEER_COLOURS = {'atlas ram': 'atlas', 'atlas disk': 'atlas', 'nginx sendfile': 'nginx',
+                'nginx sendfile-threads': 'nginx-2', 'nginx copy': 'nginx-2',
+                'nginx copy-threads': 'nginx-3', 'nginx directio-threads': 'nginx-4',
+                'fio raw': 'raw'}
+TARGETS = {'memory': 3.0, 'disk': 1.3, 'fio': 0.9, 'core': 1 / 3, 'many': 0.9, 'idle': 512}
+
+
+class Table:
+    """Runs by (scenario, peer, connections)."""
+
+    def __init__(self, runs):
+        self.cells, self.failures = {}, []
+        grouped = {}
+        for run in runs:
+            key = (run['scenario'], run['peer'], run['connections'])
+            if 'failure' in run:
+                self.failures.append((key, run['failure']))
+            else:
+                grouped.setdefault(key, []).append(run)
+        for key, group in grouped.items():
+            self.cells[key] = {'runs': len(group), 'drops': drops(group),
+                               'errors': errors(group), 'metrics': {
+                name: spread([run[name] for run in group])
+                for name in METRICS if all(run.get(name) is not None for run in group)}}
+
+    def value(self, scenario, peer, connections, metric):
+        cell = self.cells.get((scenario, peer, connections))
+        return cell['metrics'].get(metric) if cell else None
+
+    def median(self, *key):
+        value = self.value(*key)
+        return value['median'] if value else None
+
+    def peers(self, scenario, prefix=''):
+        found = []
+        for s, peer, _ in self.cells:
+            if s == scenario and peer.startswith(prefix) and peer not in found:
+                found.append(peer)
+        return found
+
+    def connections(self, scenario, peers=None):
+        return sorted({c for s, p, c in self.cells if s == scenario and c and
+                       (peers is None or p in peers)})
+
+    def best(self, scenario, prefix, connections, metric, pick=max):
+        """(value, peer) of the peer that does best by this metric."""
+        found = [(self.median(scenario, p, connections, metric), p)
+                 for p in self.peers(scenario, prefix)]
+        found = [f for f in found if f[0] is not None]
+        return pick(found) if found else (None, None)
+
+
+def drops(group):
+    """What a server says that it dropped, by cause: the most in any run."""
+    most = {}
+    for run in group:
+        for name, count in run.get('counters', {}).items():
+            if name.startswith('drop_'):
+                cause = name[len('drop_'):].replace('_', ' ')
+                most[cause] = max(most.get(cause, 0), int(count))
+    return most
+
+
+def errors(group):
+    """What the client complained of: the most in any run."""
+    kinds = {kind for run in group for kind in run.get('error_kinds', {})}
+    most = {kind: max(run['error_kinds'][kind] for run in group) for kind in kinds}
+    return {kind: count for kind, count in most.items() if count}
+
+
+def spread(values):
+    return {'median': round(statistics.median(values), 6), 'low': round(min(values), 6),
+            'high': round(max(values), 6)}
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+COLUMNS = (('GB/s', 'throughput', 1 / GB, '%.3f'), ('GB/core-s', 'per_core_s', 1 / GB, '%.3f'),
+           ('GB/proc-s', 'per_process_s', 1 / GB, '%.3f'),
+           ('core-s/GB', 'core_s_per_gb', 1, '%.3f'), ('server', 'server_busy', 100, '%.0f%%'),
+           ('client', 'client_busy', 100, '%.0f%%'), ('p50 ms', 'p50_ms', 1, '%.1f'),
+           ('p99 ms', 'p99_ms', 1, '%.1f'))
+WITH_SPREAD = ('throughput', 'per_core_s')
+TITLES = {'memory': 'From memory: atlas ram: volume, nginx from the page cache',
+          'disk': 'From disk: atlas O_DIRECT, nginx with a page cache too small for the set'}
+LIMIT_BUSY = 0.92
+NOISE_MAX = 0.05
+
+
+def cell_text(value, scale, form, with_spread):
+    if value is None:
+        return '-'
+    text = form % (value['median'] * scale)
+    if with_spread:
+        text += ' (%s-%s)' % (form % (value['low'] * scale), form % (value['high'] * scale))
+    return text
+
+
+def notes(connections, peer, cell):
+    """What a reader of the row must know."""
+    metrics, words = cell['metrics'], []
+    words += ['ERRORS (%s): %d' % item for item in sorted(cell['errors'].items())]
+    if 'retransmitted' in metrics and metrics['retransmitted']['high'] > 0:
+        words.append('segments sent again: %d' % metrics['retransmitted']['high'])
+    words += ['dropped (%s): %d' % item for item in sorted(cell['drops'].items())]
+    for name in ('client_rx_steered', 'server_rx_steered'):
+        if name in metrics and metrics[name]['median'] < 0.9:
+            words.append('NOT STEERED (%s)' % name.split('_')[0])
+    if 'up' in metrics and metrics['up']['low'] < connections:
+        words.append('ONLY %d CONNECTED' % metrics['up']['low'])
+    if metrics['server_busy']['median'] > LIMIT_BUSY:
+        words.append('server core full')
+    if peer != 'fio raw' and metrics['client_busy']['median'] > LIMIT_BUSY:
+        words.append('client core full')
+    return ', '.join(words)
+
+
+def scenario_text(table, scenario):
+    rows = [['connections', 'server', *(c[0] for c in COLUMNS), 'notes']]
+    keys = sorted((k for k in table.cells if k[0] == scenario), key=lambda k: k[2])
+    for key in keys:
+        metrics = table.cells[key]['metrics']
+        rows.append(['{:,}'.format(key[2]) if key[2] else '-', key[1],
+                     *(cell_text(metrics.get(name), scale, form, name in WITH_SPREAD)
+                       for _, name, scale, form in COLUMNS),
+                     notes(key[2], key[1], table.cells[key])])
+    if len(rows) == 1:
+        return ''
+    return TITLES[scenario] + '\n\n' + columns(rows)
+
+
+def columns(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for n, row in enumerate(rows):
+        lines.append('  '.join(cell.ljust(widths[i]) for i, cell in enumerate(row)).rstrip())
+        if n == 0:
+            lines.append('  '.join('-' * w for w in widths))
+    return '\n'.join(lines) + '\n'
+
+
+# --- the ratios that matter ---------------------------------------------------------------------
+
+
+def verdict(words, value, target, at_least=True, form='%.2f'):
+    good = value >= target if at_least else value <= target
+    return '%-7s %s: %s (aim: %s %s)' % ('reached' if good else 'MISSED', words, form % value,
+                                         'at least' if at_least else 'at most', form % target)
+
+
+def summary_memory(table):
+    for n in table.connections('memory', ['atlas ram']):
+        ours = table.median('memory', 'atlas ram', n, 'per_core_s')
+        theirs, peer = table.best('memory', 'nginx', n, 'per_core_s')
+        if ours and theirs:
+            yield verdict('memory, %d connections: bytes per server-core second, atlas / %s'
+                          % (n, peer), ours / theirs, TARGETS['memory'])
+
+
+def summary_disk(table):
+    raw = table.median('disk', 'fio raw', 0, 'throughput')
+    for n in table.connections('disk', ['atlas disk']):
+        ours = table.median('disk', 'atlas disk', n, 'throughput')
+        theirs, peer = table.best('disk', 'nginx', n, 'throughput')
+        if ours and theirs:
+            yield verdict('disk, %d connections: throughput, atlas / %s' % (n, peer),
+                          ours / theirs, TARGETS['disk'])
+        if ours and raw:
+            yield verdict('disk, %d connections: throughput, atlas / fio raw' % n, ours / raw,
+                          TARGETS['fio'])
+        cost = table.median('disk', 'atlas disk', n, 'core_s_per_gb')
+        theirs, peer = table.best('disk', 'nginx', n, 'core_s_per_gb', min)
+        if cost and theirs:
+            yield verdict('disk, %d connections: server-core time per GB, atlas / %s' % (n, peer),
+                          cost / theirs, TARGETS['core'], at_least=False)
+
+
+def summary_many(table):
+    for scenario, peer in (('disk', 'atlas disk'), ('memory', 'atlas ram')):
+        few = table.median(scenario, peer, 100, 'throughput')
+        many = table.median(scenario, peer, 10000, 'throughput')
+        if few and many:
+            yield verdict('%s: throughput with 10,000 connections / with 100' % peer, many / few,
+                          TARGETS['many'])
+
+
+def summary_idle(idle):
+    for row in idle:
+        words = '%s: bytes per idle connection, %d connections' % (row['peer'], row['count'])
+        if row['peer'].startswith('atlas'):
+            yield verdict(words, row['bytes_each'], TARGETS['idle'], at_least=False, form='%.0f')
+            if row.get('own_figure'):
+                yield '        what atlas itself says of that: %.0f' % row['own_figure']
+        else:
+            yield '        %s: %.0f, and the kernel\'s sockets beside it' % (words,
+                                                                            row['bytes_each'])
+
+
+def instructions_text(rows):
+    if not rows:
+        return ''
+    head = [['trace', 'turns', 'bytes/turn', 'instructions/turn', 'and copying']]
+    body = [[r['trace'], '{:,}'.format(r['turns']), '{:,.0f}'.format(r['bytes_per_turn']),
+             '{:,.0f}'.format(r['instructions_per_turn'] - r['copying_per_turn']),
+             '{:,.0f}'.format(r['copying_per_turn'])] for r in rows]
+    return ('Instructions of a turn, in which an ACK arrives and frames leave (callgrind; copying '
+            'is memcpy alone,\nwhere an instruction may be a byte)\n\n' + columns(head + body))
+
+
+def steering_text(rows):
+    if not rows:
+        return ''
+    head = [['server', 'received packets steered', 'GB/core-s', 'softirq core 0',
+             'softirq core 1']]
+    body = [[r['peer'], 'yes' if r['steered'] else 'no', '%.3f' % (r['per_core_s'] / GB),
+             '%.2f s/GB' % r['server_softirq_s_per_gb'], '%.2f s/GB' % r['client_softirq_s_per_gb']]
+            for r in rows]
+    return 'What steering does: who pays for received packets (memory, 100 connections)\n\n' + \
+        columns(head + body)
+
+
+def text(results):
+    table = Table(results['runs'])
+    parts = [machine_text(results['machine'], results['settings'])]
+    parts += [noise_text(results['noise'])] + [scenario_text(table, s) for s in TITLES]
+    parts += [steering_text(results.get('steering')), instructions_text(results['instructions'])]
+    lines = [*summary_memory(table), *summary_disk(table), *summary_many(table),
+             *summary_idle(results['idle'])]
+    if lines:
+        parts.append('Summary (medians)\n\n' + '\n'.join(lines) + '\n')
+    if table.failures:
+        parts.append('Runs that failed\n\n' + '\n'.join(
+            '%s, %s, %s connections: %s' % (*key, why) for key, why in table.failures) + '\n')
+    return '\n'.join(p for p in parts if p)
+
+
+def noise_text(noise):
+    highest = max(noise['before'].values(), default=0), max(noise['after'].values(), default=0)
+    if max(highest) <= NOISE_MAX:
+        return ''
+    return ('THE MACHINE WAS NOT QUIET: a core was %.0f %% busy before the first run, and %.0f %% '
+            'after the last.\nWhat is said of core time counts that in; GB/proc-s (the time of '
+            'the server\'s own processes) does not.\n' % tuple(100 * h for h in highest))
+
+
+def machine_text(machine, settings):
+    lines = ['%s: %s' % item for item in machine.items()]
+    lines.append('settings: ' + ', '.join('%s %s' % item for item in settings.items()))
+    return '\n'.join(lines) + '\n'
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def condensed(results):
+    """What is kept in the repository: medians, not every run."""
+    table = Table(results['runs'])
+    cells = [{'scenario': s, 'peer': p, 'connections': c, **table.cells[s, p, c]}
+             for s, p, c in sorted(table.cells)]
+    return {**{k: v for k, v in results.items() if k != 'runs'}, 'cells': cells}
+
+
+def write_json(path, value):
+    with open(path, 'w') as f:
+        json.dump(value, f, indent=1, sort_keys=True)
+        f.write('\n')
+
+
+def plot_value(table, scenario, peer, connections, metric, scale):
+    value = table.value(scenario, peer, connections, metric)
+    return value and plot.Value(*(value[k] * scale for k in ('median', 'low', 'high')))
+
+
+def plot_bars(table, folder, name, scenario, metric, scale, title, label, counts):
+    counts = [c for c in table.connections(scenario) if c in counts]
+    if not counts:
+        return
+    series = []
+    for peer in table.peers(scenario):
+        # What has no connections (fio) is the same beside each group.
+        row = [plot_value(table, scenario, peer, 0 if peer == 'fio raw' else c, metric, scale)
+               for c in counts]
+        if any(row):
+            series.append((peer, plot.COLOURS[PEER_COLOURS[peer]], row))
+    plot.bars(os.path.join(folder, name), title, '300 KB objects, kept-alive connections; one core '
+              'for the server; medians, lowest to highest run', label,
+              ['{:,} connections'.format(c) for c in counts], series)
+
+
+def plot_lines(table, folder, name, metric, scale, title, label):
+    series, xs = [], set()
+    for scenario, prefix, words, colour in (
+            ('disk', 'atlas', 'atlas, disk', 'atlas'),
+            ('memory', 'atlas', 'atlas, ram', 'atlas-ram'),
+            ('disk', 'nginx', 'nginx, disk', 'nginx'),
+            ('memory', 'nginx', 'nginx, page cache', 'nginx-2')):
+        peers = table.peers(scenario, prefix)
+        if peers:  # of several, the one that was measured over the whole range
+            peer = max(peers, key=lambda p: len(table.connections(scenario, [p])))
+            series.append((words, plot.COLOURS[colour], scenario, peer))
+            xs.update(table.connections(scenario, [peer]))
+    xs = sorted(xs)
+    if len(xs) > 1:
+        plot.lines(os.path.join(folder, name), title, '300 KB objects, all connections busy; one '
+                   'core for the server; medians, lowest to highest run', label,
+                   'concurrent connections', xs,
+                   [(words, colour, [plot_value(table, s, p, x, metric, scale) for x in xs])
+                    for words, colour, s, p in series])
+
+
+def write_plots(results, folder):
+    table = Table(results['runs'])
+    counts = results['settings']['connections']
+    plot_bars(table, folder, 'memory.svg', 'memory', 'per_core_s', 1 / GB,
+              'From memory: what a busy second of the server\'s core delivers',
+              'GB per busy core-second', counts)
+    plot_bars(table, folder, 'disk.svg', 'disk', 'throughput', 1 / GB,
+              'From disk: throughput', 'GB/s', counts)
+    plot_bars(table, folder, 'disk-cost.svg', 'disk', 'core_s_per_gb', 1,
+              'From disk: what a gigabyte costs the server\'s core', 'busy core-seconds per GB',
+              counts)
+    plot_lines(table, folder, 'connections.svg', 'throughput', 8 / GB,
+               'Throughput over connections', 'Gb/s')
+    plot_lines(table, folder, 'cores.svg', 'server_busy', 100,
+               'How busy the server\'s core is', 'per cent of the core')
+
+
+def write_all(results, folder, keep_runs):
+    os.makedirs(folder, exist_ok=True)
+    write_json(os.path.join(folder, 'results.json'), results if keep_runs else condensed(results))
+    with open(os.path.join(folder, 'report.txt'), 'w') as f:
+        f.write(text(results))
+    write_plots(results, folder)
