@@ -139,6 +139,7 @@ static void *worker_main(void *arg)
         }
         now_ns = server_now(server);
     }
+    worker_stop(t->worker);
     __atomic_sub_fetch(&server->running, 1, __ATOMIC_RELEASE);
     wake(server->done_fd);
     return NULL;

@@ -260,10 +260,18 @@ no_memory:
     return rc;
 }
 
-void worker_close(struct worker *w)
+void worker_stop(struct worker *w)
 {
+    if (w->stopped)
+        return;
+    w->stopped = true;
     tcpip_close(w->tcp);
     diskmap_close(w->dm);
+}
+
+void worker_close(struct worker *w)
+{
+    worker_stop(w);
     ip_close(w->ip);
     eth_close(w->eth);
     nmio_close(w->port);

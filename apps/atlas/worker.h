@@ -168,6 +168,7 @@ struct worker {
     uint64_t now_ns;
     int64_t epoch_s;
     bool draining;
+    bool stopped;
     struct timer_wheel wheel; /* of the sessions */
     struct mem_pool sessions, requests, responses, multis;
     struct mem_chunks chunks;
@@ -180,7 +181,10 @@ struct worker {
 
 must_check int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
                            char *why, size_t why_bytes);
-/* Resets nobody: what is left is forgotten. Waits for the disk. */
+/* Forgets its connections, without a word to anybody, and waits for the disk. By the thread that has
+ * run the turns, since the disk's queue is that thread's. Counters can still be read. */
+void worker_stop(struct worker *worker);
+/* Stops it, if that has not been done, and gives everything back. */
 void worker_close(struct worker *worker);
 
 /* One turn. True if there was more to take than a turn takes: do not look for sleep first. */
