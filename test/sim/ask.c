@@ -104,7 +104,7 @@ static void ask_line(struct client *client, const char *method, const struct cli
 
 static void ask_post(struct client *client, struct rand *rand, const char *extra)
 {
-    uint32_t len = (uint32_t)world_range_log(rand, 1, 3000);
+    uint32_t len = (uint32_t)world_range_log(rand, 1, 12000);
 
     say(client, "POST /form HTTP/1.1\r\nHost: a\r\n%sContent-Length: %u\r\n\r\n", extra, len);
     say_random(client, rand, len);
