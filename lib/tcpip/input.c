@@ -256,14 +256,11 @@ static void trim(struct tcp_conn *conn, struct tcp_seg *seg)
 {
     uint64_t end;
 
+    if (seg->flags & TCP_SYN)
+        return; /* challenged as it is, wherever it lies (RFC 5961 4.2) */
     if (seg->seq64 < conn->rcv_nxt) {
-        uint64_t old = conn->rcv_nxt - seg->seq64;
+        uint64_t old = min_u64(conn->rcv_nxt - seg->seq64, seg->len);
 
-        if (seg->flags & TCP_SYN) {
-            seg->flags &= (uint8_t)~TCP_SYN;
-            old--;
-        }
-        old = min_u64(old, seg->len);
         seg->data += old;
         seg->len -= (uint32_t)old;
         seg->seq64 = conn->rcv_nxt;
@@ -286,8 +283,28 @@ static void time_wait_restart(struct tcp_conn *conn, uint64_t now_ns)
     list_push_tail(&conn->tcp->time_wait, &conn->timer.node);
 }
 
+/* In SYN-RECEIVED: the peer's SYN again, whatever else the segment bears. */
+static enum verdict syn_again(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
+{
+    if (!(seg->flags & TCP_ACK)) { /* our SYN-ACK was lost */
+        remember_ts(conn, seg, seg->seq64, now_ns);
+        conn->flags |= CONN_SYN_OWED;
+        tcp_conn_ready(conn);
+        return DROP;
+    }
+    /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The peer's
+     * SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
+    owe_ack(conn);
+    seg->flags &= (uint8_t)~TCP_SYN;
+    seg->seq64++;
+    return CONTINUE;
+}
+
 static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
 {
+    if (conn->state == TCP_SYN_RECEIVED && (seg->flags & (TCP_SYN | TCP_RST)) == TCP_SYN &&
+        seg->seq64 == conn->rcv_nxt - 1 && syn_again(conn, seg, now_ns) == DROP)
+        return DROP;
     if (acceptable(conn, seg)) {
         trim(conn, seg);
         return CONTINUE;
@@ -308,20 +325,6 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
     stat_inc(&conn->tcp->stats.drop_out_of_window);
     if (seg->flags & TCP_RST)
         return DROP;
-    if (conn->state == TCP_SYN_RECEIVED && (seg->flags & TCP_SYN) &&
-        seg->seq64 == conn->rcv_nxt - 1) {
-        if (!(seg->flags & TCP_ACK)) {
-            conn->flags |= CONN_SYN_OWED; /* our SYN-ACK was lost */
-            tcp_conn_ready(conn);
-            return DROP;
-        }
-        /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The
-         * peer's SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
-        owe_ack(conn);
-        seg->flags &= (uint8_t)~TCP_SYN;
-        seg->seq64++;
-        return CONTINUE;
-    }
     if (conn->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN))
         time_wait_restart(conn, now_ns);
     owe_ack(conn);

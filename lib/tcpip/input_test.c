@@ -701,6 +701,30 @@ TRACE_TEST(path_mtu_has_a_bound)
     EXPECT_NOTHING(t);
 }
 
+/* RFC 5961 4.2: a SYN is challenged whatever its number; data behind it does not make it old. */
+TRACE_TEST(syn_with_data_that_reaches_the_window)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    SEND(t, .flags = SYN | ACK, .seq = (uint32_t)-100, .ack = 1, .len = 200);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
+    assert_int_equal(app->received, 0);
+    assert_int_equal(STATS(t)->challenge_acks, 1);
+}
+
+/* The peer's SYN again, with data this time (RFC 9293 3.10.7.2): our SYN-ACK was lost. */
+TRACE_TEST(syn_again_with_data)
+{
+    SEND(t, .flags = SYN, .len = 50);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    SEND(t, .flags = SYN, .len = 50);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .len = 50);
+    assert_int_equal(t->app->received, 50);
+    ADVANCE(t, 50);
+    trace_take_all(t, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -744,6 +768,8 @@ int main(void)
         cmocka_unit_test(challenge_acks_are_limited),
         cmocka_unit_test(path_mtu),
         cmocka_unit_test(path_mtu_has_a_bound),
+        cmocka_unit_test(syn_with_data_that_reaches_the_window),
+        cmocka_unit_test(syn_again_with_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
