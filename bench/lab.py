@@ -368,7 +368,7 @@ http {{
 }}
 '''
 
-# How nginx can be told to send a file. The thread pool is as deep as the disk's queue is for fio;
+# How nginx can be told to send a file. The thread pool is as deep as fio's queue of whole objects;
 # a buffer holds an object.
 NGINX_WAYS = {
     'sendfile': 'sendfile on;',

@@ -9,7 +9,7 @@ PAPER, INK, FAINT, GRID = '#ffffff', '#1c2430', '#667080', '#e3e7ec'
 FONT = 'DejaVu Sans, Helvetica, Arial, sans-serif'
 # Told apart by people who do not see all colours, and in print (Okabe and Ito).
 COLOURS = {'atlas': '#0072b2', 'atlas-ram': '#56b4e9', 'nginx': '#d55e00', 'nginx-2': '#e69f00',
-           'nginx-3': '#cc79a7', 'nginx-4': '#b39b3b', 'raw': '#8a929c'}
+           'nginx-3': '#cc79a7', 'nginx-4': '#b39b3b', 'raw': '#8a929c', 'raw-2': '#b9c0c8'}
 
 
 class Value:

@@ -13,7 +13,7 @@ METRICS = ('throughput', 'per_core_s', 'core_s_per_gb', 'server_busy', 'client_b
 PEER_COLOURS = {'atlas ram': 'atlas', 'atlas disk': 'atlas', 'nginx sendfile': 'nginx',
                 'nginx sendfile-threads': 'nginx-2', 'nginx copy': 'nginx-2',
                 'nginx copy-threads': 'nginx-3', 'nginx directio-threads': 'nginx-4',
-                'fio raw': 'raw'}
+                'fio 60k': 'raw', 'fio 300k': 'raw-2'}
 TARGETS = {'memory': 3.0, 'disk': 1.3, 'fio': 0.9, 'core': 1 / 3, 'many': 0.9, 'idle': 512}
 
 
@@ -122,7 +122,7 @@ def notes(connections, peer, cell):
         words.append('ONLY %d CONNECTED' % metrics['up']['low'])
     if metrics['server_busy']['median'] > LIMIT_BUSY:
         words.append('server core full')
-    if peer != 'fio raw' and metrics['client_busy']['median'] > LIMIT_BUSY:
+    if not peer.startswith('fio') and metrics['client_busy']['median'] > LIMIT_BUSY:
         words.append('client core full')
     return ', '.join(words)
 
@@ -170,7 +170,7 @@ def summary_memory(table):
 
 
 def summary_disk(table):
-    raw = table.median('disk', 'fio raw', 0, 'throughput')
+    raw, how = table.best('disk', 'fio', 0, 'throughput')
     for n in table.connections('disk', ['atlas disk']):
         ours = table.median('disk', 'atlas disk', n, 'throughput')
         theirs, peer = table.best('disk', 'nginx', n, 'throughput')
@@ -178,7 +178,7 @@ def summary_disk(table):
             yield verdict('disk, %d connections: throughput, atlas / %s' % (n, peer),
                           ours / theirs, TARGETS['disk'])
         if ours and raw:
-            yield verdict('disk, %d connections: throughput, atlas / fio raw' % n, ours / raw,
+            yield verdict('disk, %d connections: throughput, atlas / %s' % (n, how), ours / raw,
                           TARGETS['fio'])
         cost = table.median('disk', 'atlas disk', n, 'core_s_per_gb')
         theirs, peer = table.best('disk', 'nginx', n, 'core_s_per_gb', min)
@@ -290,7 +290,7 @@ def plot_bars(table, folder, name, scenario, metric, scale, title, label, counts
     series = []
     for peer in table.peers(scenario):
         # What has no connections (fio) is the same beside each group.
-        row = [plot_value(table, scenario, peer, 0 if peer == 'fio raw' else c, metric, scale)
+        row = [plot_value(table, scenario, peer, 0 if peer.startswith('fio') else c, metric, scale)
                for c in counts]
         if any(row):
             series.append((peer, plot.COLOURS[PEER_COLOURS[peer]], row))
