@@ -181,8 +181,8 @@ struct worker {
 
 must_check int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
                            char *why, size_t why_bytes);
-/* Forgets its connections, without a word to anybody, and waits for the disk. By the thread that has
- * run the turns, since the disk's queue is that thread's. Counters can still be read. */
+/* Forgets its connections, without a word to anybody, and waits for the disk. By the thread that
+ * has run the turns, since the disk's queue is that thread's. Counters can still be read. */
 void worker_stop(struct worker *worker);
 /* Stops it, if that has not been done, and gives everything back. */
 void worker_close(struct worker *worker);
