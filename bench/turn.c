@@ -75,8 +75,7 @@ struct bench {
     uint64_t now_ns;
 };
 
-/* --- the peer ----------------------------------------------------------------------------------
- */
+/* --- the peer --------------------------------------------------------------------------------- */
 
 static void peer_arp(struct peer *p)
 {
@@ -198,8 +197,7 @@ static void peer_receive(struct peer *p, uint64_t now_ns)
     } while (n > 0);
 }
 
-/* --- turns -------------------------------------------------------------------------------------
- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 /* What callgrind looks for: the turns before the measured ones go another way. */
 __attribute__((noinline)) static void turn_measured(struct worker *worker, uint64_t now_ns)
@@ -280,8 +278,7 @@ static uint64_t run_requests(struct bench *b, uint64_t *bytes)
     return REQUESTS;
 }
 
-/* --- putting it together -----------------------------------------------------------------------
- */
+/* --- putting it together ---------------------------------------------------------------------- */
 
 static int64_t fetch(void *arg, void *buf, size_t bytes)
 {

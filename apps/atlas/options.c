@@ -102,8 +102,7 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* --- values -------------------------------------------------------------------------------------
- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static bool number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
@@ -289,8 +288,7 @@ static bool take_option(struct serve_options *o, int id, char *arg)
     }
 }
 
-/* --- the whole -----------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static bool complete(struct serve_options *o)
 {

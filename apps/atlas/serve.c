@@ -145,8 +145,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* --- starting ------------------------------------------------------------------------------------
- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static void worker_config(const struct server *server, struct thread *t,
                           struct worker_config *config)
@@ -273,8 +272,7 @@ static int start_workers(struct server *server)
     return 0;
 }
 
-/* --- running and ending -------------------------------------------------------------------------
- */
+/* --- running and ending ----------------------------------------------------------------------- */
 
 static void wake_all(struct server *server)
 {

@@ -50,8 +50,7 @@ struct server {
 /* `atlas serve`: the exit status. */
 int serve(int argc, char **argv);
 
-/* --- admin.c: a thread that answers questions ---------------------------------------------------
- */
+/* --- admin.c: a thread that answers questions ------------------------------------------------- */
 
 struct admin;
 must_check int admin_open(struct admin **out, const struct server *server, const char *addr,

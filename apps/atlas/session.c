@@ -52,8 +52,7 @@ static void phase_update(struct session *s, uint64_t now_ns)
         phase_enter(s, phase, now_ns);
 }
 
-/* --- the ends of things --------------------------------------------------------------------------
- */
+/* --- the ends of things ----------------------------------------------------------------------- */
 
 void response_put(struct worker *w, struct response *r)
 {
@@ -111,8 +110,7 @@ static void session_finish(struct session *s)
     tcp_close(s->conn);
 }
 
-/* --- requests become responses -----------------------------------------------------------------
- */
+/* --- requests become responses ---------------------------------------------------------------- */
 
 static int64_t date_now(const struct worker *w)
 {
@@ -267,8 +265,7 @@ static bool respond_continue(struct session *s)
     return true;
 }
 
-/* --- bytes become requests ---------------------------------------------------------------------
- */
+/* --- bytes become requests -------------------------------------------------------------------- */
 
 static struct request *request_get(struct session *s)
 {

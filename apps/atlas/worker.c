@@ -25,8 +25,7 @@ struct worker_limits worker_limits_default(void)
     };
 }
 
-/* --- the turn ----------------------------------------------------------------------------------
- */
+/* --- the turn --------------------------------------------------------------------------------- */
 
 static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
 {
@@ -40,7 +39,7 @@ static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
         tcp_input(w->tcp, &dgram, now_ns);
         break;
     case IP_UDP:
-        ip_unreachable(w->ip, &dgram, 3, now_ns);
+        ip_unreachable(w->ip, &dgram, IP_UNREACHABLE_PORT, now_ns);
         break;
     case IP_ERROR:
         tcp_error(w->tcp, &error, now_ns);
@@ -110,8 +109,7 @@ bool worker_drained(const struct worker *w)
     return w->sessions.in_use == 0;
 }
 
-/* --- putting it together ------------------------------------------------------------------------
- */
+/* --- putting it together ---------------------------------------------------------------------- */
 
 static uint32_t responses_max(const struct worker_config *config)
 {

@@ -35,10 +35,10 @@
 #define REQUEST_BYTES    (32 * 1024)
 #define HEAD_BYTES_MAX   (REQUEST_BYTES / 2) /* nginx has 4 x 8 KiB */
 #define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
-#define REQUEST_BODY_MAX                                                                           \
-    (1u << 20) /* bodies are of no use here and are skipped, up to this: nginx's default */
-#define RESPONSES_MAX  16 /* pipelined requests answered at a time, per connection */
-#define SESSION_PHASES 4
+/* Bodies are of no use here and are skipped, up to nginx's default. */
+#define REQUEST_BODY_MAX (1u << 20)
+#define RESPONSES_MAX    16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES   4
 
 /* What a session waits for, and is ended if it waits too long. */
 enum session_phase {
@@ -197,8 +197,7 @@ bool worker_drained(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
 
-/* --- session.c ----------------------------------------------------------------------------------
- */
+/* --- session.c -------------------------------------------------------------------------------- */
 
 extern const struct tcp_ops session_ops;
 void session_timers(struct worker *worker, uint64_t now_ns);
@@ -207,8 +206,7 @@ void session_abort(struct session *session, uint64_t now_ns);
 void session_release(struct session *session); /* frees it if it has ended and no read is out */
 void response_put(struct worker *worker, struct response *response);
 
-/* --- stream.c ------------------------------------------------------------------------------------
- */
+/* --- stream.c --------------------------------------------------------------------------------- */
 
 uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);

@@ -2,8 +2,7 @@
 /* Echoes, and errors in both directions. */
 #include "ip/link_test.h"
 
-/* --- echo ---------------------------------------------------------------------------------------
- */
+/* --- echo ------------------------------------------------------------------------------------- */
 
 static void test_answers_echoes_of_every_size(void **state)
 {
@@ -128,8 +127,7 @@ static void test_echo_with_any_bit_changed(void **state)
     }
 }
 
-/* --- errors in ----------------------------------------------------------------------------------
- */
+/* --- errors in -------------------------------------------------------------------------------- */
 
 /* An error about a TCP segment from us to the stranger, 8 bytes of it quoted. */
 static uint32_t make_error(uint8_t *bytes, uint8_t type, uint8_t code, uint16_t mtu)
@@ -247,8 +245,7 @@ static void test_messages_of_every_length(void **state)
     world_close(&w);
 }
 
-/* --- errors out ---------------------------------------------------------------------------------
- */
+/* --- errors out ------------------------------------------------------------------------------- */
 
 static void test_unreachable_quotes_the_datagram(void **state)
 {

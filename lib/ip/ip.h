@@ -108,7 +108,11 @@ enum ip_verdict {
 enum ip_verdict ip_input(struct ip *ip, const struct nmio_pkt *pkt, struct ip_dgram *dgram,
                          struct ip_error *error, uint64_t now_ns);
 
-/* Tells the sender of `dgram` that it cannot be delivered (type 3; code 2 protocol, 3 port). */
+enum ip_unreachable_code { /* RFC 792, type 3 */
+                           IP_UNREACHABLE_PROTOCOL = 2,
+                           IP_UNREACHABLE_PORT = 3,
+};
+/* Tells the sender of `dgram` that it cannot be delivered. */
 void ip_unreachable(struct ip *ip, const struct ip_dgram *dgram, uint8_t code, uint64_t now_ns);
 
 struct ip_flow {

@@ -99,7 +99,7 @@ enum ip_verdict ip4_input(struct ip *ip, const struct nmio_pkt *pkt, struct ip_d
         return icmp_input(ip, dgram, error, now_ns);
     default:
         stat_inc(&ip->stats.drop_proto);
-        ip_unreachable(ip, dgram, ICMP_CODE_PROTOCOL, now_ns); /* RFC 1122 3.2.2.1 */
+        ip_unreachable(ip, dgram, IP_UNREACHABLE_PROTOCOL, now_ns); /* RFC 1122 3.2.2.1 */
         return IP_DONE;
     }
 }

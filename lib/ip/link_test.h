@@ -112,8 +112,7 @@ static inline void world_close(struct world *w)
     mem_arena_close(w->arena);
 }
 
-/* --- datagrams made by hand ---------------------------------------------------------------------
- */
+/* --- datagrams made by hand ------------------------------------------------------------------- */
 
 static inline uint16_t checksum(const void *data, size_t len)
 {

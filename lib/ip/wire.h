@@ -50,7 +50,6 @@ static_assert(sizeof(struct icmp_header) == 8, "RFC 792");
 #define ICMP_TIME_EXCEEDED     11
 #define ICMP_PARAMETER_PROBLEM 12
 
-#define ICMP_CODE_PROTOCOL     2
 #define ICMP_CODE_FRAG_NEEDED  4
 
 #endif

@@ -29,8 +29,7 @@ static void dup_ack(struct trace *t, uint32_t ack)
     SEND(t, .flags = ACK, .seq = 1, .ack = ack);
 }
 
-/* --- round-trip time (RFC 6298 2) ---------------------------------------------------------------
- */
+/* --- round-trip time (RFC 6298 2) ------------------------------------------------------------- */
 
 TRACE_TEST(rtt_of_handshake)
 {
@@ -114,8 +113,7 @@ TRACE_TEST(rtt_of_a_forged_timestamp)
     assert_int_equal(info(t).acked, 100);
 }
 
-/* --- fast retransmit and fast recovery (RFC 5681 3.2, RFC 6582 3.2) -----------------------------
- */
+/* --- fast retransmit and fast recovery (RFC 5681 3.2, RFC 6582 3.2) --------------------------- */
 
 TRACE_TEST(fast_retransmit)
 {
@@ -212,8 +210,7 @@ TRACE_TEST(no_second_fast_retransmit)
     trace_take_all(t, NULL);
 }
 
-/* --- after a timeout (RFC 6298 5.4, RFC 5681 3.1) -----------------------------------------------
- */
+/* --- after a timeout (RFC 6298 5.4, RFC 5681 3.1) --------------------------------------------- */
 
 /* Everything that was sent is sent again, in slow start, by asking for it again. */
 TRACE_TEST(go_back_n)
@@ -266,8 +263,7 @@ TRACE_TEST(timeout_waits_for_the_disk)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
 }
 
-/* --- congestion window --------------------------------------------------------------------------
- */
+/* --- congestion window ------------------------------------------------------------------------ */
 
 TRACE_TEST(slow_start)
 {
@@ -329,8 +325,7 @@ TRACE_TEST(idle_restart)
     assert_int_equal(trace_take_all(t, NULL), 10);
 }
 
-/* --- the peer's window --------------------------------------------------------------------------
- */
+/* --- the peer's window ------------------------------------------------------------------------ */
 
 /* 3.10.7.4, fifth: only a newer segment may change the window. */
 TRACE_TEST(window_of_an_older_segment)

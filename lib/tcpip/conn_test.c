@@ -6,8 +6,7 @@
 
 #define TIME_WAIT_MS 60000
 
-/* --- opening ------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* 3.5, figure 6. */
 TRACE_TEST(passive_open)
@@ -160,8 +159,7 @@ TRACE_TEST_WITH(backlog, .half_open_max = 2)
     assert_int_equal(tcp_state_counts(t->tcp)[TCP_ESTABLISHED], 1);
 }
 
-/* --- closing ------------------------------------------------------------------------------------
- */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 /* 3.6, figure 12, we first. */
 TRACE_TEST(we_close_first)
@@ -301,8 +299,7 @@ TRACE_TEST(close_twice_is_once)
     EXPECT_NOTHING(t);
 }
 
-/* --- TIME-WAIT ----------------------------------------------------------------------------------
- */
+/* --- TIME-WAIT -------------------------------------------------------------------------------- */
 
 static void reach_time_wait(struct trace *t, uint16_t port)
 {
@@ -402,8 +399,7 @@ TRACE_TEST_WITH(time_wait_recycled, .conns_max = 2)
     EXPECT(t, .flags = ACK, .seq = 2, .ack = 2, .port = 1);
 }
 
-/* --- initial sequence numbers -------------------------------------------------------------------
- */
+/* --- initial sequence numbers ----------------------------------------------------------------- */
 
 static uint32_t isn_of(struct trace *t, uint16_t port)
 {

@@ -44,8 +44,7 @@ static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
     owe_ack(conn);
 }
 
-/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -----------------------------------------
- */
+/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -------------------------------------- */
 
 static const struct tcp_listener *listener_find(const struct tcp *tcp, const struct ip_addr *local,
                                                 uint16_t port)
@@ -106,8 +105,7 @@ static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const s
     }
 }
 
-/* --- 3.10.7.3: SYN-SENT ------------------------------------------------------------------------
- */
+/* --- 3.10.7.3: SYN-SENT ----------------------------------------------------------------------- */
 
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -200,8 +198,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
      * wanted). */
 }
 
-/* --- 3.10.7.4: the other states -----------------------------------------------------------------
- */
+/* --- 3.10.7.4: the other states --------------------------------------------------------------- */
 
 /* RFC 7323 5.5: what the peer's clock showed so long ago says nothing about what it shows now. */
 static bool ts_recent_void(const struct tcp_conn *conn, uint64_t now_ns)

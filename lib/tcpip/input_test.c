@@ -50,8 +50,7 @@ static void in_every_state(void (*body)(struct trace *t, enum tcp_state state, u
     }
 }
 
-/* --- 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN ---------------------------------------------------
- */
+/* --- 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN ------------------------------------------------- */
 
 TRACE_TEST(closed_port)
 {
@@ -104,8 +103,7 @@ TRACE_TEST(listen_state)
     assert_null(tcp_conn_next(t->tcp, NULL));
 }
 
-/* --- 3.10.7.3: SYN-SENT -------------------------------------------------------------------------
- */
+/* --- 3.10.7.3: SYN-SENT ----------------------------------------------------------------------- */
 
 TRACE_TEST(syn_sent_unacceptable_ack)
 {
@@ -135,8 +133,7 @@ TRACE_TEST(syn_sent_rst)
     EXPECT_NOTHING(t);
 }
 
-/* --- 3.10.7.4, first: the four cases of acceptability -------------------------------------------
- */
+/* --- 3.10.7.4, first: the four cases of acceptability ----------------------------------------- */
 
 TRACE_TEST(data_in_order)
 {
@@ -246,8 +243,7 @@ TRACE_TEST_WITH(window_shut, .rcv_wnd_bytes = 1000)
     assert_int_equal(app->why, TCP_END_RESET);
 }
 
-/* --- second: RST (RFC 5961 3.2) -----------------------------------------------------------------
- */
+/* --- second: RST (RFC 5961 3.2) --------------------------------------------------------------- */
 
 static void rst_exact(struct trace *t, enum tcp_state state, uint32_t nxt)
 {
@@ -292,8 +288,7 @@ static void test_rst_outside(void **state)
     in_every_state(rst_outside);
 }
 
-/* --- fourth: SYN (RFC 5961 4.2) -----------------------------------------------------------------
- */
+/* --- fourth: SYN (RFC 5961 4.2) --------------------------------------------------------------- */
 
 static void syn_in_window(struct trace *t, enum tcp_state state, uint32_t nxt)
 {
@@ -320,8 +315,7 @@ TRACE_TEST(half_open_peer)
     assert_int_equal(app->why, TCP_END_RESET);
 }
 
-/* --- fifth: ACK ---------------------------------------------------------------------------------
- */
+/* --- fifth: ACK ------------------------------------------------------------------------------- */
 
 static void no_ack(struct trace *t, enum tcp_state state, uint32_t nxt)
 {
@@ -371,8 +365,7 @@ TRACE_TEST(ack_too_old)
     assert_int_equal(app->received, 10);
 }
 
-/* --- seventh: windows and acknowledgments of ours -----------------------------------------------
- */
+/* --- seventh: windows and acknowledgments of ours --------------------------------------------- */
 
 /* RFC 9293 3.8.6.3 and RFC 5681 4.2: every second full segment at once, the rest after 40 ms. */
 TRACE_TEST(delayed_ack)
@@ -471,8 +464,7 @@ TRACE_TEST(urgent)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 11);
 }
 
-/* --- RFC 7323 -----------------------------------------------------------------------------------
- */
+/* --- RFC 7323 --------------------------------------------------------------------------------- */
 
 /* 5.3 R1: an older timestamp is dropped and acknowledged; an equal one is taken. */
 TRACE_TEST(paws)
@@ -535,8 +527,7 @@ TRACE_TEST(sequence_numbers_wrap)
     EXPECT(t, .flags = ACK, .seq = 14601, .ack = 14602);
 }
 
-/* --- RFC 9293 3.9.2.2 and RFC 5927: ICMP errors are hints ---------------------------------------
- */
+/* --- RFC 9293 3.9.2.2 and RFC 5927: ICMP errors are hints ------------------------------------- */
 
 TRACE_TEST(icmp_is_soft)
 {

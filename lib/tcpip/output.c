@@ -9,8 +9,7 @@
  */
 #include "priv.h"
 
-/* --- building segments --------------------------------------------------------------------------
- */
+/* --- building segments ------------------------------------------------------------------------ */
 
 /* A position in the slices of an answer, of which each frame takes a piece. */
 struct cursor {
@@ -192,8 +191,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
     return taken;
 }
 
-/* --- an answer becomes segments -----------------------------------------------------------------
- */
+/* --- an answer becomes segments --------------------------------------------------------------- */
 
 /* Starts the clocks that run while something is out. */
 static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint64_t now_ns)
@@ -547,8 +545,7 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     return rc;
 }
 
-/* --- resets ------------------------------------------------------------------------------------
- */
+/* --- resets ----------------------------------------------------------------------------------- */
 
 /* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
@@ -599,8 +596,7 @@ void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns)
     emit(conn, conn->snd_nxt, NULL, 0, TCP_RST | TCP_ACK, 0, now_ns);
 }
 
-/* --- the turn ------------------------------------------------------------------------------------
- */
+/* --- the turn --------------------------------------------------------------------------------- */
 
 void tcp_pull(struct tcp *tcp, uint64_t now_ns)
 {

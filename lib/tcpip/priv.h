@@ -37,8 +37,8 @@
 #define TCP_PATH_MTU_MIN     552        /* RFC 5927 7: less is an attack; what Linux takes */
 #define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
 #define TCP_RTO_AFTER_SYN_US 3000000u   /* RFC 6298 5.7: the SYN was lost and there is no sample */
-/* RFC 6298 2.4 wants 1 s; Linux, FreeBSD and every CDN use 200 ms or so, with timestamps to tell
- * spurious timeouts. Delayed ACKs (at most 200 ms in common stacks) bound it from below. */
+/* RFC 6298 2.4 wants 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for it.
+ * Delayed ACKs (at most 200 ms in common stacks) bound it from below. */
 #define TCP_RTO_MIN_US            200000u
 #define TCP_RTO_MAX_US            60000000u /* RFC 6298 2.5 */
 #define TCP_RTT_GRANULARITY_US    1000u     /* G of RFC 6298: the timer wheel's tick */

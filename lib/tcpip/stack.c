@@ -129,8 +129,7 @@ int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *lo
     return 0;
 }
 
-/* --- a connection -------------------------------------------------------------------------------
- */
+/* --- a connection ----------------------------------------------------------------------------- */
 
 void tcp_write(struct tcp_conn *conn, uint64_t bytes)
 {

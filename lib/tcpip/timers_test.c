@@ -6,8 +6,7 @@
 
 #define MSS 1460
 
-/* --- SYNs ---------------------------------------------------------------------------------------
- */
+/* --- SYNs ------------------------------------------------------------------------------------- */
 
 /* RFC 6298 2.1, 5.5: 1 s, doubled; a stranger gets a minute. */
 TRACE_TEST(syn_ack_lost)
@@ -57,8 +56,7 @@ TRACE_TEST(rto_after_syn_loss)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
 }
 
-/* --- retransmission -----------------------------------------------------------------------------
- */
+/* --- retransmission --------------------------------------------------------------------------- */
 
 /* RFC 6298 2.4: a minimum, here of 200 ms; 2.5: at most 60 s. */
 TRACE_TEST(rto_bounds)
@@ -125,8 +123,7 @@ TRACE_TEST(user_timeout_of_fin)
     trace_take_all(t, NULL);
 }
 
-/* --- windows ------------------------------------------------------------------------------------
- */
+/* --- windows ---------------------------------------------------------------------------------- */
 
 /* RFC 9293 3.8.6.1: one byte, again and again, with growing distances, as long as it is answered.
  */
@@ -226,8 +223,7 @@ TRACE_TEST(half_of_a_small_window)
     EXPECT(t, .flags = ACK, .seq = 801, .ack = 1, .len = 400);
 }
 
-/* --- idle connections ---------------------------------------------------------------------------
- */
+/* --- idle connections ------------------------------------------------------------------------- */
 
 /* 3.8.4: an old sequence number, no data; nine of them. */
 TRACE_TEST_WITH(keepalive, .keepalive_ns = 100 * NS_PER_S)

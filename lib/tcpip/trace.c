@@ -17,8 +17,7 @@ uint8_t trace_byte(uint64_t offset)
     return (uint8_t)(offset * 31 + offset / 251 + offset / 65521);
 }
 
-/* --- the application ---------------------------------------------------------------------------
- */
+/* --- the application -------------------------------------------------------------------------- */
 
 static void act(struct trace_app *app, enum trace_when when)
 {
@@ -179,8 +178,7 @@ void trace_answer(struct trace *t, struct trace_app *app)
     trace_turn(t);
 }
 
-/* --- what the stack sends ----------------------------------------------------------------------
- */
+/* --- what the stack sends --------------------------------------------------------------------- */
 
 /* RFC 1071, one 16-bit word after the other, written without a glance at ip_sum. */
 static uint32_t naive_sum(uint32_t sum, const uint8_t *p, uint32_t len)
@@ -339,8 +337,7 @@ uint32_t trace_take_all(struct trace *t, uint64_t *bytes)
     return n;
 }
 
-/* --- what the peer sends -----------------------------------------------------------------------
- */
+/* --- what the peer sends ---------------------------------------------------------------------- */
 
 static uint32_t put_options(const struct trace_seg *s, uint8_t *opt)
 {
@@ -420,8 +417,7 @@ void trace_send(struct trace *t, const struct trace_seg *seg)
     trace_send_frame(t, frame, trace_frame(t, seg, frame));
 }
 
-/* --- turns and time ----------------------------------------------------------------------------
- */
+/* --- turns and time --------------------------------------------------------------------------- */
 
 static void input(struct trace *t, struct nmio_pkt *pkt)
 {
@@ -477,8 +473,7 @@ void trace_advance_ns(struct trace *t, uint64_t ns)
     trace_turn(t);
 }
 
-/* --- the beginning and the end -----------------------------------------------------------------
- */
+/* --- the beginning and the end ---------------------------------------------------------------- */
 
 static void open_layers(struct trace *t)
 {
