@@ -334,7 +334,7 @@ static void status_config(FILE *out, const struct serve_options *o)
     fprintf(out, ", \"addresses\": [");
     for (uint32_t i = 0; i < o->addr_count; i++)
         fprintf(out, "%s\"%s/%u\"", i ? ", " : "", ip_addr_format(&o->addrs[i].addr, addr),
-                ip_addr_is_v4(&o->addrs[i].addr) ? o->addrs[i].bits : o->addrs[i].bits);
+                o->addrs[i].bits);
     fputs("], \"volumes\": [", out);
     for (uint32_t i = 0; i < o->volume_count; i++) {
         fputs(i ? ", " : "", out);

@@ -153,7 +153,6 @@ static void worker_config(const struct server *server, struct thread *t,
     const struct serve_options *o = &server->options;
 
     *config = (struct worker_config){
-        .index = (uint32_t)(t - server->threads),
         .set = server->set,
         .disk_depth = DISK_DEPTH,
         .addr_count = o->addr_count,

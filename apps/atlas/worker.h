@@ -55,7 +55,6 @@ struct worker_limits {
 };
 
 struct worker_config {
-    uint32_t index;
     struct mem_arena *arena;
     struct nmio_port *port; /* the worker closes it */
     struct diskmap_set *set;

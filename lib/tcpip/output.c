@@ -396,7 +396,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
  * further; the rest of the stream fits; and a window below 20 segments, where half of it is the
  * portion, because waiting for ten of twelve segments would halve the rate.
  */
-uint64_t tcp_watermark(const struct tcp_conn *conn)
+static uint64_t watermark(const struct tcp_conn *conn)
 {
     uint64_t window = min_u32(conn->cwnd, conn->snd_wnd);
 
@@ -425,7 +425,7 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
     uint64_t room = window_room(conn);
     bool quiet = conn->snd_una == conn->snd_asked;
     uint64_t least =
-        quiet ? min_u32(conn->mss, max_u32(conn->max_snd_wnd / 2, 1)) : tcp_watermark(conn);
+        quiet ? min_u32(conn->mss, max_u32(conn->max_snd_wnd / 2, 1)) : watermark(conn);
 
     if (conn->flags & CONN_PROBE)
         room = max_u64(room, 1);

@@ -224,7 +224,6 @@ void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
                    const struct tcp_seg *seg);
 void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);
-uint64_t tcp_watermark(const struct tcp_conn *conn);
 
 /* timers.c */
 void tcp_timer_arm(struct tcp_conn *conn);
