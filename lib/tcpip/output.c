@@ -4,8 +4,8 @@
  *
  * tcp_pull walks the connections that may send something. For each it asks the application first
  * for what was lost, then for what is new, as far as the windows admit. The answers come back
- * through tcp_send, at once or many turns later, and become segments there. Only then do snd_nxt
- * and rtx_sent move.
+ * through tcp_send, at once or many turns later, and become segments there. Only then does snd_nxt
+ * move, or a lost range count as being in the air again.
  */
 #include "priv.h"
 
@@ -80,7 +80,7 @@ static void put_checksum(const struct tcp_conn *conn, struct nmio_frame *frame, 
         folded = ip_sum_fold(sum);
     } else {
         sum = ip_sum(sum, hdr, frame->header_len - at);
-        folded = (uint16_t)~ip_sum_fold(sum_slices(sum, frame));
+        folded = ~ip_sum_fold(sum_slices(sum, frame));
     }
     memcpy(hdr->checksum, &folded, sizeof(folded));
 }
@@ -105,6 +105,12 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
     opt[1] = 4;
     put_be16(opt + 2, (uint16_t)tcp_our_mss(conn));
     opt += 4;
+    if (!reply || (conn->flags & CONN_SACK)) {
+        opt[0] = opt[1] = TCP_OPT_NOP;
+        opt[2] = TCP_OPT_SACK_PERMITTED;
+        opt[3] = 2;
+        opt += 4;
+    }
     if (!reply || (conn->flags & CONN_TS))
         opt = put_timestamps(conn, opt, now_ns);
     if (!reply || (conn->flags & CONN_WSCALE)) {
@@ -157,7 +163,7 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     frame->header_len = (uint16_t)(end - frame->header);
     if (flags & TCP_ACK) {
         conn->last_ack_sent = conn->rcv_nxt;
-        conn->flags &= (uint16_t)~CONN_ACK_NOW;
+        conn->flags &= ~CONN_ACK_NOW;
         conn->ack_at_ns = 0;
     }
 }
@@ -194,7 +200,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
 /* --- an answer becomes segments --------------------------------------------------------------- */
 
 /* Starts the clocks that run while something is out. */
-static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint64_t now_ns)
+static void sent_something(struct tcp_conn *conn, uint64_t now_ns)
 {
     if (conn->snd_una == conn->snd_nxt) {
         conn->progress_ns = now_ns;
@@ -203,21 +209,14 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
             conn->backoff = 0;
         }
     }
-    if (again) {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
-    } else if (!(conn->flags & CONN_RTT_TIMED)) {
-        conn->flags |= CONN_RTT_TIMED;
-        conn->rtt_seq = end;
-        conn->rtt_ns = now_ns;
-    }
-    if (!conn->rto_at_ns)
-        tcp_rto_arm(conn, now_ns); /* RFC 6298 5.1 */
+    if (!conn->rto_at_ns || conn->sender->loss_timer == LOSS_TIMER_PROBE)
+        tcp_loss_timer_arm(conn, now_ns); /* RFC 6298 5.1, RFC 8985 7.2 */
 }
 
 /* Sends [from, to) in frames as large as the port takes. The last byte written carries PSH, and FIN
  * if that is due. */
 static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, uint64_t to,
-                       bool fin, uint64_t now_ns)
+                       uint8_t flags, bool fin, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
     uint32_t gso = ip_gso_payload_max(tcp->ip, &conn->flow);
@@ -231,29 +230,69 @@ static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, u
     while (from < to) {
         uint32_t len = (uint32_t)min_u64(to - from, frame_max);
 
-        from += emit(conn, from, c, len, TCP_ACK, from + len == to ? end_flags : 0, now_ns);
+        from += emit(conn, from, c, len, flags, from + len == to ? end_flags : 0, now_ns);
+        flags &= (uint8_t)~TCP_CWR; /* one of them says that the window was reduced */
     }
 }
 
-/* The part of the answer that fills the lost range. */
-static void answer_lost(struct tcp_conn *conn, struct cursor *c, uint64_t seq, uint64_t end,
-                        uint64_t now_ns)
+/* A range that was lost goes out once more. */
+static void resend(struct tcp_conn *conn, struct tcp_sent *range, struct cursor *c, uint64_t now_ns)
 {
-    uint64_t to = min_u64(end, conn->rtx_end);
-    bool fin = to == conn->snd_end && conn->rtx_end > to;
     struct tcp_stats *stats = &conn->tcp->stats;
     uint64_t segs_before = stats->segs_out;
 
     /* The timer has run since the disk was asked: the network has its time from now on. */
-    if (conn->rtx_sent == conn->snd_una)
+    if (range->seq == conn->snd_una)
         conn->rto_at_ns = 0;
-    cursor_skip(c, conn->rtx_sent - seq);
-    stat_add(&stats->retrans_bytes, to - conn->rtx_sent);
-    send_range(conn, c, conn->rtx_sent, to, fin, now_ns);
+    stat_add(&stats->retrans_bytes, range->end - range->seq);
+    send_range(conn, c, range->seq, range->end, TCP_ACK, false, now_ns);
     stat_add(&stats->retrans_segs, stats->segs_out - segs_before);
-    conn->rtx_sent = to + fin;
-    conn->rtx_nxt = max_u64(conn->rtx_nxt, conn->rtx_sent);
-    sent_something(conn, to, true, now_ns);
+    tcp_sent_again(conn, range, now_ns);
+    sent_something(conn, now_ns);
+}
+
+/* Cuts an asked range so that it lies within [seq, end). NULL: there is nothing to cut with; it is
+ * asked for again. */
+static struct tcp_sent *within(struct tcp_conn *conn, struct tcp_sent *range, uint64_t seq,
+                               uint64_t end)
+{
+    if (range->seq < seq) {
+        if (!tcp_sent_split(conn, range, seq)) {
+            tcp_sent_unasked(conn, range);
+            return NULL;
+        }
+        range = tcp_sent_next(conn->sender, range);
+    }
+    if (range->end > end && !tcp_sent_split(conn, range, end)) {
+        tcp_sent_unasked(conn, range);
+        return NULL;
+    }
+    return range;
+}
+
+/* The parts of the answer that were lost and asked for. True: there were such. */
+static bool answer_lost(struct tcp_conn *conn, const struct cursor *c, uint64_t seq, uint64_t end,
+                        uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    struct list *at = s->asked.next;
+    bool used = false;
+
+    while (at != &s->asked) {
+        struct tcp_sent *range = list_entry(at, struct tcp_sent, link);
+        struct cursor lost = *c;
+
+        at = at->next;
+        if (range->end <= seq || range->seq >= end)
+            continue;
+        range = within(conn, range, seq, end);
+        if (!range)
+            continue;
+        cursor_skip(&lost, range->seq - seq);
+        resend(conn, range, &lost, now_ns);
+        used = true;
+    }
+    return used;
 }
 
 static void fin_is_out(struct tcp_conn *conn)
@@ -275,25 +314,44 @@ static bool fin_fits(const struct tcp_conn *conn)
     return conn->snd_end < conn->snd_una + conn->snd_wnd;
 }
 
-/* The part of the answer that is new. */
-static void answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, uint64_t end,
+/* The part of the answer that is new. False: there is no range to remember it by; it is asked for
+ * again. */
+static bool answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, uint64_t end,
                        uint64_t now_ns)
 {
-    uint64_t to = min_u64(end, conn->snd_asked);
+    struct tcp_sender *s = conn->sender;
+    uint64_t from = conn->snd_nxt, to = min_u64(end, conn->snd_asked);
     bool fin = to == conn->snd_end && fin_due(conn) && fin_fits(conn);
+    uint8_t flags = TCP_ACK;
 
-    cursor_skip(c, conn->snd_nxt - seq);
-    send_range(conn, c, conn->snd_nxt, to, fin, now_ns);
-    sent_something(conn, to, false, now_ns);
+    if (!tcp_sent_new(conn, from, to, 0, now_ns)) {
+        conn->snd_asked = conn->snd_nxt;
+        return false;
+    }
+    if (fin && !tcp_sent_new(conn, to, to + 1, SENT_FIN, now_ns))
+        fin = false;
+    if (s->cwr_owed) {
+        s->cwr_owed = false;
+        flags |= TCP_CWR;
+    }
+    cursor_skip(c, from - seq);
+    send_range(conn, c, from, to, flags, fin, now_ns);
+    sent_something(conn, now_ns);
     conn->snd_nxt = to;
     if (fin)
         fin_is_out(conn);
+    return true;
+}
+
+static bool something_lost(const struct tcp_conn *conn)
+{
+    return conn->sender && conn->sender->lost_bytes > 0;
 }
 
 /*
- * An answer is used for whatever part of it is still wanted: the lost range first, then new bytes.
- * Asked-for ranges that were cancelled by a timeout and asked for again are thus answered by
- * whichever answer comes first, and the other finds nothing left to do.
+ * An answer is used for whatever part of it is still wanted: lost ranges first, then new bytes.
+ * What was cancelled by a timeout and asked for again is thus answered by whichever answer comes
+ * first, and the other finds nothing left to do.
  */
 void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *slices,
               uint32_t slice_count, uint64_t now_ns)
@@ -306,84 +364,165 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
     for (uint32_t i = 0; i < slice_count; i++)
         end += slices[i].len;
     assert(end <= conn->snd_end);
-    if (conn->rtx_sent < conn->rtx_end && seq <= conn->rtx_sent && conn->rtx_sent < end) {
-        struct cursor lost = c;
-
-        answer_lost(conn, &lost, seq, end, now_ns);
-        used = true;
-    }
-    if (seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked)) {
-        answer_new(conn, &c, seq, end, now_ns);
-        used = true;
-    }
+    if (conn->sender && conn->sender->asked_bytes)
+        used = answer_lost(conn, &c, seq, end, now_ns);
+    if (conn->sender && seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked))
+        used |= answer_new(conn, &c, seq, end, now_ns);
     if (!used)
         stat_inc(&tcp->stats.stale_answers);
     for (uint32_t i = 0; i < slice_count; i++)
         if (slices[i].owner)
             mem_chunk_put(slices[i].owner);
-    if (conn->snd_asked < conn->snd_end || conn->rtx_nxt < conn->rtx_end || fin_due(conn))
+    if (conn->snd_asked < conn->snd_end || something_lost(conn) || fin_due(conn))
         tcp_conn_ready(conn);
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
 enum asked {
-    ASKED_ENOUGH, /* nothing more may be asked for now */
-    ASKED_DRY,    /* the application has no buffer: stay in line */
-    ASKED_GONE,   /* the connection ended in a callback */
+    ASKED_ENOUGH,    /* nothing more may be asked for now */
+    ASKED_DRY,       /* the application has no buffer: stay in line */
+    ASKED_GONE,      /* the connection ended in a callback */
+    ASKED_NO_SENDER, /* as many send as may: wait for one that has finished */
 };
 
 static uint64_t asked_unanswered(const struct tcp_conn *conn)
 {
-    return (conn->snd_asked - conn->snd_nxt) + (conn->rtx_nxt - conn->rtx_sent);
+    return (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
 }
 
-/* Asks for [*next, *next + want) and moves *next by what was promised. A synchronous answer arrives
- * within fill and finds the whole range asked for; it moves *sent, over a FIN that rode on it too.
- */
-static enum asked ask(struct tcp_conn *conn, uint64_t *next, const uint64_t *sent, uint64_t want,
+/* What is asked for counts as sent from now on: against the pace, and in rate reduction. */
+static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+
+    tcp_pace_spend(conn, bytes, now_ns);
+    if (s->recovery == RECOVERY_FAST)
+        s->prr_out += (uint32_t)bytes;
+    if (s->cc.algorithm->on_sent)
+        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)tcp_in_flight(conn),
+                                 s->app_limited_until != 0, now_ns);
+}
+
+/* One question to the application, for `want` bytes from `from` on. */
+static enum asked ask(struct tcp_conn *conn, uint64_t from, uint64_t want, uint32_t *promised,
                       uint64_t now_ns)
 {
-    uint64_t from = *next;
-    uint32_t n;
-
     stat_inc(&conn->tcp->stats.fills);
-    *next = from + want;
-    n = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);
+    *promised = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
-    assert(n <= want);
-    *next = max_u64(from + n, *sent);
-    if (n > 0)
+    assert(*promised <= want);
+    if (*promised > 0) {
+        asked_for(conn, *promised, now_ns);
         return ASKED_ENOUGH;
+    }
     stat_inc(&conn->tcp->stats.fill_waits);
     return ASKED_DRY;
 }
 
+/* Asks for new bytes. A synchronous answer arrives within fill and finds the whole portion asked
+ * for; it moves snd_nxt, over a FIN that rode on it too. */
+static enum asked ask_new(struct tcp_conn *conn, uint64_t want, uint64_t now_ns)
+{
+    uint64_t from = conn->snd_asked;
+    uint32_t promised;
+    enum asked rc;
+
+    conn->snd_asked = from + want;
+    rc = ask(conn, from, want, &promised, now_ns);
+    if (rc != ASKED_GONE)
+        conn->snd_asked = max_u64(from + promised, conn->snd_nxt);
+    return rc;
+}
+
+/* Asks for the first `want` bytes of a lost range. What is not promised is lost as before. */
+static enum asked ask_lost(struct tcp_conn *conn, struct tcp_sent *range, uint64_t want,
+                           uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t from = range->seq, end = from + want;
+    uint32_t promised;
+    enum asked rc;
+
+    if (end < range->end && !tcp_sent_split(conn, range, end))
+        return ASKED_ENOUGH;
+    tcp_sent_asked(conn, range);
+    rc = ask(conn, from, want, &promised, now_ns);
+    if (rc == ASKED_GONE)
+        return rc;
+    for (; range && range->seq < end; range = tcp_sent_next(s, range)) {
+        if (range->state != SENT_ASKED || range->end <= from + promised)
+            continue;
+        if (range->seq < from + promised) {
+            if (tcp_sent_split(conn, range, from + promised))
+                continue; /* the second part is next */
+        }
+        tcp_sent_unasked(conn, range);
+    }
+    return rc;
+}
+
+/* How much of a lost range may go now. The segment at snd_una may always: without it no ACK will
+ * come to make room. */
+static uint64_t lost_room(const struct tcp_conn *conn, const struct tcp_sent *range)
+{
+    const struct tcp_sender *s = conn->sender;
+    uint64_t flight = tcp_in_flight(conn), bytes = range->end - range->seq;
+    uint64_t room = s->cc.cwnd > flight ? s->cc.cwnd - flight : 0;
+
+    if (range->seq == conn->snd_una || (conn->flags & CONN_TLP))
+        room = max_u64(room, conn->mss);
+    else if (range->seq >= conn->snd_una + conn->snd_wnd)
+        return 0; /* the peer has shrunk its window */
+    if (room >= bytes)
+        return bytes;
+    return room - room % conn->mss;
+}
+
+/* A FIN has no bytes to ask for. */
+static void resend_fin(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
+{
+    stat_inc(&conn->tcp->stats.retrans_segs);
+    emit(conn, conn->snd_end, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
+    tcp_sent_asked(conn, range);
+    tcp_sent_again(conn, range, now_ns);
+    sent_something(conn, now_ns);
+}
+
+/* Waits for its pace: the timer puts it on the ready list. */
+static enum asked wait_for_pace(struct tcp_conn *conn)
+{
+    if (!(conn->flags & CONN_PACED))
+        stat_inc(&conn->tcp->stats.paced);
+    conn->flags |= CONN_PACED;
+    tcp_timer_arm(conn);
+    return ASKED_ENOUGH;
+}
+
 static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
-    while (conn->rtx_nxt < min_u64(conn->rtx_end, conn->snd_end)) {
-        uint64_t want = min_u64(conn->rtx_end, conn->snd_end) - conn->rtx_nxt;
+    struct tcp_sender *s = conn->sender;
+    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
+    struct tcp_sent *range;
+
+    if (s->frto == FRTO_NEW_SENT && conn->snd_asked < conn->snd_end)
+        return ASKED_ENOUGH;
+    while ((range = list_first(&s->lost, struct tcp_sent, link))) {
         uint64_t unanswered = asked_unanswered(conn);
-        uint32_t asked_max = conn->tcp->config.asked_max_bytes;
+        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
         enum asked rc;
 
-        if (conn->recovery == RECOVERY_RTO) { /* slow start over everything that was sent */
-            uint64_t flight = tcp_in_flight(conn);
-            uint64_t room = conn->cwnd > flight ? conn->cwnd - flight : 0;
-
-            /* The segment at snd_una may always go: without it no ACK will come to make room. A
-             * window probe leaves the bytes behind it in flight, as far as anybody knows. */
-            if (conn->rtx_nxt == conn->snd_una)
-                room = max_u64(room, conn->mss);
-            if (room == 0)
-                return ASKED_ENOUGH;
-            want = min_u64(want, room);
-        }
-        if (unanswered >= asked_max)
+        if (want == 0 || unanswered >= asked_max)
             return ASKED_ENOUGH;
-        want = min_u64(want, asked_max - unanswered);
-        rc = ask(conn, &conn->rtx_nxt, &conn->rtx_sent, want, now_ns);
+        if (pace == 0)
+            return wait_for_pace(conn);
+        if (range->flags & SENT_FIN) {
+            resend_fin(conn, range, now_ns);
+            continue;
+        }
+        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        rc = ask_lost(conn, range, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
     }
@@ -398,23 +537,22 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
  */
 static uint64_t watermark(const struct tcp_conn *conn)
 {
-    uint64_t window = min_u32(conn->cwnd, conn->snd_wnd);
+    uint64_t window = min_u32(conn->sender->cc.cwnd, conn->snd_wnd);
 
     return min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss,
                    max_u64(window / 2, conn->mss));
 }
 
-/* New bytes that the two windows admit; RFC 3042 lends two segments to the first two duplicate
- * ACKs. */
+/* New bytes that the two windows admit. What SACKs or duplicate ACKs say has arrived leaves room
+ * for as much: limited transmit (RFC 3042) is no case of its own. */
 static uint64_t window_room(const struct tcp_conn *conn)
 {
-    uint64_t cwnd = conn->cwnd, flight = tcp_in_flight(conn);
+    uint64_t cwnd = conn->sender->cc.cwnd, flight = tcp_in_flight(conn);
     uint64_t edge = conn->snd_una + conn->snd_wnd;
-    uint64_t room;
+    uint64_t room = cwnd > flight ? cwnd - flight : 0;
 
-    if (conn->recovery == RECOVERY_NONE)
-        cwnd += min_u32(conn->dup_acks, 2) * (uint64_t)conn->mss;
-    room = cwnd > flight ? cwnd - flight : 0;
+    if (conn->flags & CONN_TLP)
+        room = max_u64(room, conn->mss);
     return min_u64(room, edge > conn->snd_asked ? edge - conn->snd_asked : 0);
 }
 
@@ -430,7 +568,8 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
     if (conn->flags & CONN_PROBE)
         room = max_u64(room, 1);
     if (room >= avail || room >= least || (room && conn->flags & (CONN_PROBE | CONN_OVERRIDE)) ||
-        (room >= conn->mss && conn->dup_acks > 0 && conn->recovery != RECOVERY_RTO))
+        (room >= conn->mss &&
+         (conn->sender->sacked_bytes > 0 || (conn->flags & CONN_TLP) || conn->sender->frto)))
         return min_u64(room, avail);
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
@@ -450,7 +589,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
     uint32_t asked_max = conn->tcp->config.asked_max_bytes;
 
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t unanswered = asked_unanswered(conn), want;
+        uint64_t unanswered = asked_unanswered(conn), want, pace;
         enum asked rc;
 
         if (unanswered >= asked_max)
@@ -458,46 +597,54 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
         if (want == 0)
             return ASKED_ENOUGH;
-        rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
+        pace = tcp_pace_room(conn, now_ns);
+        if (pace == 0)
+            return wait_for_pace(conn);
+        rc = ask_new(conn, min_u64(want, pace), now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
-        conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
+        conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);
     }
     return ASKED_ENOUGH;
 }
 
-/* A FIN that finds no data to ride on, and one that was lost. */
+/* What the application has to say, and not the windows, limits the rate from here on
+ * (draft-cheng-iccrg-delivery-rate-estimation 3.4). */
+static void note_app_limited(struct tcp_conn *conn)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t flight = tcp_in_flight(conn);
+
+    if (conn->snd_asked == conn->snd_end && !s->lost_bytes && flight < s->cc.cwnd)
+        s->app_limited_until = max_u64(s->delivered + flight, 1);
+}
+
+/* A FIN that finds no data to ride on. */
 static void pull_fin(struct tcp_conn *conn, uint64_t now_ns)
 {
-    if (conn->state < TCP_ESTABLISHED)
+    if (!fin_due(conn) || conn->snd_nxt != conn->snd_end ||
+        (!fin_fits(conn) && conn->snd_una != conn->snd_nxt)) /* alone, it probes the window */
         return;
-    if (fin_due(conn) && conn->snd_nxt == conn->snd_end &&
-        (fin_fits(conn) || conn->snd_una == conn->snd_nxt)) { /* alone, it probes the window */
-        emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
-        sent_something(conn, conn->snd_end + 1, false, now_ns);
-        fin_is_out(conn);
-    } else if ((conn->flags & CONN_FIN_SENT) && conn->rtx_sent == conn->snd_end &&
-               conn->rtx_end > conn->snd_end) {
-        stat_inc(&conn->tcp->stats.retrans_segs);
-        emit(conn, conn->snd_end, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
-        conn->rtx_sent = conn->rtx_nxt = conn->rtx_end;
-        sent_something(conn, conn->snd_end + 1, true, now_ns);
-    }
+    if (!tcp_sent_new(conn, conn->snd_nxt, conn->snd_nxt + 1, SENT_FIN, now_ns))
+        return;
+    emit(conn, conn->snd_nxt, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
+    sent_something(conn, now_ns);
+    fin_is_out(conn);
 }
 
 static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
 {
     bool first = conn->snd_nxt == tcp_iss64(conn);
 
-    conn->flags &= (uint16_t)~CONN_SYN_OWED;
+    conn->flags &= ~CONN_SYN_OWED;
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
     if (first) {
         conn->flags |= CONN_RTT_TIMED;
-        conn->rtt_ns = now_ns;
+        conn->syn_ns = now_ns;
     } else {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+        conn->flags &= ~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
     }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
@@ -513,7 +660,32 @@ static uint64_t acceptable_seq(const struct tcp_conn *conn)
     return min_u64(conn->snd_nxt, conn->snd_una + conn->snd_wnd);
 }
 
-/* Everything that the connection owes. `dry`: nobody has buffers, ask for none. */
+/* Data, lost and new, and the FIN. `dry`: nobody has buffers, ask for none. */
+static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
+{
+    bool wants = something_lost(conn) || conn->snd_asked < conn->snd_end;
+    enum asked rc;
+
+    if (!wants && !fin_due(conn))
+        return ASKED_ENOUGH;
+    if (!tcp_sender_want(conn, now_ns))
+        return ASKED_NO_SENDER;
+    if (dry && wants) {
+        pull_fin(conn, now_ns);
+        return ASKED_DRY;
+    }
+    rc = pull_lost(conn, now_ns);
+    if (rc == ASKED_ENOUGH && (!conn->sender->lost_bytes || conn->sender->frto))
+        rc = pull_new(conn, now_ns);
+    if (rc == ASKED_GONE)
+        return rc;
+    conn->flags &= ~CONN_TLP;
+    pull_fin(conn, now_ns);
+    note_app_limited(conn);
+    return rc;
+}
+
+/* Everything that the connection owes. */
 static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
 {
     enum asked rc = ASKED_ENOUGH;
@@ -521,21 +693,12 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     if (conn->flags & CONN_SYN_OWED) {
         pull_syn(conn, now_ns);
     } else if (conn->ops && conn->state >= TCP_ESTABLISHED) {
-        bool wants = conn->rtx_nxt < conn->rtx_end || conn->snd_asked < conn->snd_end;
-
-        if (dry && wants) {
-            rc = ASKED_DRY;
-        } else {
-            rc = pull_lost(conn, now_ns);
-            if (rc == ASKED_ENOUGH && conn->rtx_nxt == conn->rtx_end)
-                rc = pull_new(conn, now_ns);
-        }
+        rc = pull_stream(conn, dry, now_ns);
         if (rc == ASKED_GONE)
             return rc;
-        pull_fin(conn, now_ns);
     }
     if (conn->flags & CONN_KEEPALIVE) { /* RFC 9293 3.8.4: an old sequence number, no data */
-        conn->flags &= (uint16_t)~CONN_KEEPALIVE;
+        conn->flags &= ~CONN_KEEPALIVE;
         emit(conn, conn->snd_nxt - 1, NULL, 0, TCP_ACK, 0, now_ns);
     }
     if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT) {
@@ -617,12 +780,20 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
     while ((node = list_pop_head(&turn))) {
         struct tcp_conn *conn = list_entry(node, struct tcp_conn, ready);
 
-        if (pull_conn(conn, dry, now_ns) == ASKED_DRY) {
+        switch (pull_conn(conn, dry, now_ns)) {
+        case ASKED_DRY:
             dry = true;
             /* In order, and before those that became ready meanwhile, of which this one may be: an
              * answer or a tcp_write from within fill puts it there. */
             list_remove(&conn->ready);
             list_push_tail(&tcp->waiting, &conn->ready);
+            break;
+        case ASKED_NO_SENDER:
+            list_remove(&conn->ready);
+            list_push_tail(&tcp->senderless, &conn->ready);
+            break;
+        default:
+            break;
         }
     }
     if (!list_empty(&tcp->waiting)) {

@@ -36,15 +36,20 @@ enum tcp_flags {
     TCP_PSH = 0x08,
     TCP_ACK = 0x10,
     TCP_URG = 0x20,
+    TCP_ECE = 0x40, /* RFC 3168 6.1 */
+    TCP_CWR = 0x80,
 };
 
 enum tcp_option {
     TCP_OPT_END = 0,
     TCP_OPT_NOP = 1,
-    TCP_OPT_MSS = 2,        /* RFC 9293 3.7.1, length 4 */
-    TCP_OPT_WSCALE = 3,     /* RFC 7323 2.2, length 3 */
-    TCP_OPT_TIMESTAMPS = 8, /* RFC 7323 3.2, length 10 */
+    TCP_OPT_MSS = 2,            /* RFC 9293 3.7.1, length 4 */
+    TCP_OPT_WSCALE = 3,         /* RFC 7323 2.2, length 3 */
+    TCP_OPT_SACK_PERMITTED = 4, /* RFC 2018 2, length 2 */
+    TCP_OPT_SACK = 5,           /* RFC 2018 3, length 2 + 8 for each block */
+    TCP_OPT_TIMESTAMPS = 8,     /* RFC 7323 3.2, length 10 */
 };
+#define TCP_SACKS_MAX 4
 /* With the two NOPs in front that RFC 7323 appendix A shows. */
 #define TCP_OPT_TIMESTAMPS_SPACE 12
 #define TCP_WSCALE_MAX           14 /* RFC 7323 2.3 */
@@ -59,9 +64,15 @@ struct tcp_seg {
     uint8_t flags;
     bool has_ts;
     bool has_wscale;
+    bool sack_permitted;
     uint8_t wscale;
+    uint8_t sack_count;
+    uint8_t ecn;  /* of the IP header: RFC 3168 5 */
     uint16_t mss; /* 0: no option */
     uint32_t tsval, tsecr;
+    struct tcp_sack {
+        uint32_t start, end; /* as on the wire */
+    } sacks[TCP_SACKS_MAX];
 };
 
 enum tcp_parse {
