@@ -37,7 +37,7 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
 static void sample_rtt(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     if ((conn->flags & CONN_RTT_TIMED) && seg->ack64 >= conn->rtt_seq) {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+        conn->flags &= ~CONN_RTT_TIMED;
         tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
     } else if (!(conn->flags & CONN_RTT_TIMED) && (conn->flags & CONN_TS) && seg->has_ts &&
                seg->tsecr) {
@@ -53,7 +53,7 @@ static void mark_lost(struct tcp_conn *conn, uint64_t from, uint64_t to)
 {
     conn->rtx_sent = conn->rtx_nxt = from;
     conn->rtx_end = to;
-    conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+    conn->flags &= ~CONN_RTT_TIMED;
 }
 
 static void mark_first_lost(struct tcp_conn *conn)

@@ -236,6 +236,8 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->snd_wscale = syn->wscale;
         conn->rcv_wscale = tcp_our_window_shift(conn);
     }
+    if (syn->sack_permitted)
+        conn->flags |= CONN_SACK;
     conn->tcp->cc->init(conn);
 }
 

@@ -149,7 +149,7 @@ static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t
         tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
     }
     conn->backoff = 0;
-    conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
+    conn->flags &= ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
 }
 

@@ -96,7 +96,8 @@ static uint8_t *put_timestamps(struct tcp_conn *conn, uint8_t *opt, uint64_t now
     return opt + TCP_OPT_TIMESTAMPS_SPACE;
 }
 
-/* A SYN offers everything; a SYN-ACK only what the peer's SYN offered (RFC 7323 2.2, 3.2). */
+/* A SYN offers everything; a SYN-ACK only what the peer's SYN offered (RFC 7323 2.2, 3.2; RFC 2018
+ * 2). */
 static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t now_ns)
 {
     bool reply = conn->state == TCP_SYN_RECEIVED;
@@ -112,6 +113,12 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
         opt[1] = TCP_OPT_WSCALE;
         opt[2] = 3;
         opt[3] = tcp_our_window_shift(conn);
+        opt += 4;
+    }
+    if (!reply || (conn->flags & CONN_SACK)) {
+        opt[0] = opt[1] = TCP_OPT_NOP;
+        opt[2] = TCP_OPT_SACK_PERMITTED;
+        opt[3] = 2;
         opt += 4;
     }
     return opt;
@@ -157,7 +164,7 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     frame->header_len = (uint16_t)(end - frame->header);
     if (flags & TCP_ACK) {
         conn->last_ack_sent = conn->rcv_nxt;
-        conn->flags &= (uint16_t)~CONN_ACK_NOW;
+        conn->flags &= ~CONN_ACK_NOW;
         conn->ack_at_ns = 0;
     }
 }
@@ -204,7 +211,7 @@ static void sent_something(struct tcp_conn *conn, uint64_t end, bool again, uint
         }
     }
     if (again) {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+        conn->flags &= ~CONN_RTT_TIMED;
     } else if (!(conn->flags & CONN_RTT_TIMED)) {
         conn->flags |= CONN_RTT_TIMED;
         conn->rtt_seq = end;
@@ -461,7 +468,7 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         rc = ask(conn, &conn->snd_asked, &conn->snd_nxt, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
-        conn->flags &= (uint16_t) ~(CONN_PROBE | CONN_OVERRIDE);
+        conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE);
     }
     return ASKED_ENOUGH;
 }
@@ -489,7 +496,7 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
 {
     bool first = conn->snd_nxt == tcp_iss64(conn);
 
-    conn->flags &= (uint16_t)~CONN_SYN_OWED;
+    conn->flags &= ~CONN_SYN_OWED;
     emit(conn, tcp_iss64(conn), NULL, 0,
          conn->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN, 0, now_ns);
     conn->snd_nxt = conn->snd_asked = tcp_iss64(conn) + 1;
@@ -497,7 +504,7 @@ static void pull_syn(struct tcp_conn *conn, uint64_t now_ns)
         conn->flags |= CONN_RTT_TIMED;
         conn->rtt_ns = now_ns;
     } else {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
+        conn->flags &= ~CONN_RTT_TIMED; /* which one is acknowledged, nobody knows */
     }
     if (!conn->rto_at_ns)
         tcp_rto_arm(conn, now_ns);
@@ -535,7 +542,7 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
         pull_fin(conn, now_ns);
     }
     if (conn->flags & CONN_KEEPALIVE) { /* RFC 9293 3.8.4: an old sequence number, no data */
-        conn->flags &= (uint16_t)~CONN_KEEPALIVE;
+        conn->flags &= ~CONN_KEEPALIVE;
         emit(conn, conn->snd_nxt - 1, NULL, 0, TCP_ACK, 0, now_ns);
     }
     if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT) {

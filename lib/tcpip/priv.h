@@ -65,6 +65,7 @@ enum tcp_conn_flags {
     CONN_KEEPALIVE = 1 << 8, /* a keepalive probe is owed */
     CONN_RTT_TIMED = 1 << 9, /* rtt_seq is being timed */
     CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
+    CONN_SACK = 1 << 11,     /* selective acknowledgments negotiated (RFC 2018) */
 };
 
 enum tcp_recovery {
@@ -89,7 +90,7 @@ struct tcp_conn {
     uint32_t max_snd_wnd;
     uint32_t cwnd, ssthresh;
     uint32_t ts_recent;
-    uint16_t flags;
+    uint32_t flags;
     uint16_t mss;     /* payload bytes of a full segment, options deducted */
     uint8_t state;    /* enum tcp_state */
     uint8_t recovery; /* enum tcp_recovery */

@@ -67,7 +67,7 @@ static void window_timeout(struct tcp_conn *conn, uint64_t now_ns)
     if (conn->snd_una < conn->snd_nxt) {
         conn->rtx_sent = conn->rtx_nxt = conn->snd_una;
         conn->rtx_end = min_u64(conn->snd_una + conn->mss, conn->snd_nxt);
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+        conn->flags &= ~CONN_RTT_TIMED;
     } else {
         conn->flags |= conn->snd_wnd == 0 ? CONN_PROBE : CONN_OVERRIDE;
     }
@@ -97,7 +97,7 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
     conn->rtx_sent = conn->rtx_nxt = conn->snd_una;
     conn->rtx_end = conn->snd_nxt;
     conn->snd_asked = conn->snd_nxt; /* new bytes wait until the lost ones are through */
-    conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+    conn->flags &= ~CONN_RTT_TIMED;
     conn->backoff += conn->backoff < UINT8_MAX;
     tcp_rto_arm(conn, now_ns);
     tcp_conn_ready(conn);
