@@ -31,6 +31,8 @@ enum {
     PSH = TCP_PSH,
     ACK = TCP_ACK,
     URG = TCP_URG,
+    ECE = TCP_ECE,
+    CWR = TCP_CWR,
 };
 
 #define TRACE_APPS      8
@@ -52,6 +54,10 @@ struct trace_seg {
     uint16_t mss;  /* 0: no option */
     bool has_wscale;
     uint8_t wscale;
+    bool sack_permitted;
+    uint8_t sack_count;
+    struct tcp_sack sacks[TCP_SACKS_MAX]; /* relative, like seq and ack */
+    uint8_t ecn;
     bool has_ts;
     uint32_t tsval, tsecr;
     uint16_t port;       /* the peer's, less TRACE_PEER_PORT */
@@ -120,7 +126,7 @@ struct trace {
     bool hold;                /* no turn after SEND: several segments arrive in one turn */
     bool raw;                 /* payload is not compared (a stream that is not the app's) */
     uint32_t ts_base;         /* the peer's clock in segments sent with t->ts */
-    bool ts, wscale;          /* options that the peer's SYN offers in trace_establish */
+    bool ts, wscale, sack;    /* options that the peer's SYN offers in trace_establish */
     struct trace_app apps[TRACE_APPS];
     struct trace_app *app; /* the first connection's */
     uint32_t app_count;
