@@ -228,8 +228,6 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->ts_recent = syn->tsval;
         mss -= TCP_OPT_TIMESTAMPS_SPACE;
     }
-    if (syn->sack_permitted)
-        conn->flags |= CONN_SACK;
     conn->mss = (uint16_t)mss;
     /* The scale counts only if both sides offer it; an active open has offered it already. */
     if (syn->has_wscale) {
@@ -237,6 +235,8 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->snd_wscale = syn->wscale;
         conn->rcv_wscale = tcp_our_window_shift(conn);
     }
+    if (syn->sack_permitted)
+        conn->flags |= CONN_SACK;
 }
 
 void tcp_conn_ready(struct tcp_conn *conn)

@@ -105,12 +105,6 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
     opt[1] = 4;
     put_be16(opt + 2, (uint16_t)tcp_our_mss(conn));
     opt += 4;
-    if (!reply || (conn->flags & CONN_SACK)) {
-        opt[0] = opt[1] = TCP_OPT_NOP;
-        opt[2] = TCP_OPT_SACK_PERMITTED;
-        opt[3] = 2;
-        opt += 4;
-    }
     if (!reply || (conn->flags & CONN_TS))
         opt = put_timestamps(conn, opt, now_ns);
     if (!reply || (conn->flags & CONN_WSCALE)) {
@@ -118,6 +112,12 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
         opt[1] = TCP_OPT_WSCALE;
         opt[2] = 3;
         opt[3] = tcp_our_window_shift(conn);
+        opt += 4;
+    }
+    if (!reply || (conn->flags & CONN_SACK)) {
+        opt[0] = opt[1] = TCP_OPT_NOP;
+        opt[2] = TCP_OPT_SACK_PERMITTED;
+        opt[3] = 2;
         opt += 4;
     }
     return opt;
@@ -235,20 +235,36 @@ static void send_range(struct tcp_conn *conn, struct cursor *c, uint64_t from, u
     }
 }
 
+/* The FIN right behind this range, if it was lost, too: it rides on the last byte again. */
+static struct tcp_sent *lost_fin(struct tcp_conn *conn, const struct tcp_sent *range)
+{
+    struct tcp_sent *next = tcp_sent_next(conn->sender, range);
+
+    return next && (next->flags & SENT_FIN) && next->state == SENT_LOST ? next : NULL;
+}
+
+static void sent_again(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
+{
+    /* The timer has run since the disk was asked: the network has its time from now on. */
+    if (range->seq == conn->snd_una)
+        conn->rto_at_ns = 0;
+    tcp_sent_again(conn, range, now_ns);
+    sent_something(conn, now_ns);
+}
+
 /* A range that was lost goes out once more. */
 static void resend(struct tcp_conn *conn, struct tcp_sent *range, struct cursor *c, uint64_t now_ns)
 {
     struct tcp_stats *stats = &conn->tcp->stats;
+    struct tcp_sent *fin = lost_fin(conn, range);
     uint64_t segs_before = stats->segs_out;
 
-    /* The timer has run since the disk was asked: the network has its time from now on. */
-    if (range->seq == conn->snd_una)
-        conn->rto_at_ns = 0;
     stat_add(&stats->retrans_bytes, range->end - range->seq);
-    send_range(conn, c, range->seq, range->end, TCP_ACK, false, now_ns);
+    send_range(conn, c, range->seq, range->end, TCP_ACK, fin, now_ns);
     stat_add(&stats->retrans_segs, stats->segs_out - segs_before);
-    tcp_sent_again(conn, range, now_ns);
-    sent_something(conn, now_ns);
+    sent_again(conn, range, now_ns);
+    if (fin)
+        sent_again(conn, fin, now_ns);
 }
 
 /* Cuts an asked range so that it lies within [seq, end). NULL: there is nothing to cut with; it is
@@ -480,14 +496,21 @@ static uint64_t lost_room(const struct tcp_conn *conn, const struct tcp_sent *ra
     return room - room % conn->mss;
 }
 
-/* A FIN has no bytes to ask for. */
+/* A FIN that has no lost bytes in front of it to ride on. */
 static void resend_fin(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
 {
     stat_inc(&conn->tcp->stats.retrans_segs);
     emit(conn, conn->snd_end, NULL, 0, TCP_ACK, TCP_FIN, now_ns);
-    tcp_sent_asked(conn, range);
-    tcp_sent_again(conn, range, now_ns);
-    sent_something(conn, now_ns);
+    sent_again(conn, range, now_ns);
+}
+
+/* The bytes in front of the FIN are being read. */
+static bool fin_can_ride(const struct tcp_conn *conn, const struct tcp_sent *fin)
+{
+    const struct list *prev = fin->node.prev;
+
+    return prev != &conn->sender->sent &&
+           list_entry(prev, struct tcp_sent, node)->state == SENT_ASKED;
 }
 
 /* Waits for its pace: the timer puts it on the ready list. */
@@ -518,6 +541,8 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
         if (pace == 0)
             return wait_for_pace(conn);
         if (range->flags & SENT_FIN) {
+            if (fin_can_ride(conn, range))
+                return ASKED_ENOUGH;
             resend_fin(conn, range, now_ns);
             continue;
         }

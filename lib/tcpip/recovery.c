@@ -233,10 +233,6 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
                          /* The watermark leaves up to half of the window for the next read. */
                          .window_limited = a->flight_before * 2ull >= s->cc.cwnd};
 
-    if (s->recovery == RECOVERY_FAST && !cc->own_recovery) {
-        rate_reduction(conn, a);
-        return;
-    }
     /* After a timeout an ACK also covers what had arrived before it: where no SACK has told of
      * that, it counts as one segment (RFC 3465 2.3). */
     if (s->recovery == RECOVERY_RTO)
@@ -284,6 +280,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
     uint64_t reorder_ns;
+    bool reducing;
 
     if (!has_sack(conn) && a->acked)
         newreno_acked(conn, a);
@@ -294,11 +291,16 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     if (s->recovery != RECOVERY_NONE && (was_mistaken(s, a) || frto_ack(conn, a)))
         undo(conn, a);
     probe_answered(conn, a);
+    /* The ACK that ends a reduction does not also make the window grow. */
+    reducing = s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
     if (s->recovery != RECOVERY_NONE && conn->snd_una >= s->recover)
         leave(conn, a);
     reorder_ns = find_losses(conn, a);
     tcp_recovery_lost(conn, a);
-    tell_cc(conn, a);
+    if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
+        rate_reduction(conn, a);
+    else if (!reducing)
+        tell_cc(conn, a);
     mark_delivery(s, a);
     if (conn->snd_una == conn->snd_nxt) {
         conn->rto_at_ns = 0;

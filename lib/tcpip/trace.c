@@ -564,6 +564,8 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     config.watermark_mss = s->watermark_mss ? s->watermark_mss : config.watermark_mss;
     config.mss_max = s->mss_max;
     config.keepalive_ns = s->keepalive_ns;
+    config.cc = s->cc ? s->cc : "newreno";
+    config.pacing = s->pacing;
     memcpy(config.secret, (uint64_t[4]){11, 22, 33, 44}, sizeof(config.secret));
     assert_int_equal(tcpip_init(&t->tcp, &config, t->now_ns), 0);
     assert_int_equal(tcp_listen(t->tcp, NULL, TRACE_PORT, &trace_ops, t), 0);
@@ -612,6 +614,12 @@ void trace_connect(struct trace *t)
                                  &trace_ops, app, t->now_ns),
                      0);
     trace_turn(t);
+}
+
+struct cc *trace_cc(struct trace_app *app)
+{
+    assert_true(tcp_sender_want(app->conn, app->trace->now_ns));
+    return &app->conn->sender->cc;
 }
 
 void trace_ack_all(struct trace *t)

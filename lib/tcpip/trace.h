@@ -146,6 +146,8 @@ struct trace_setup {
     uint32_t watermark_mss;
     uint16_t mss_max;
     uint64_t keepalive_ns;
+    const char *cc; /* NULL: "newreno", whose windows can be told by counting */
+    bool pacing;
 };
 
 /* A stack that listens on TRACE_PORT. */
@@ -170,6 +172,8 @@ void trace_connect(struct trace *t);
 void trace_write(struct trace *t, struct trace_app *app, uint64_t bytes);
 /* Keeps the oldest promise. */
 void trace_answer(struct trace *t, struct trace_app *app);
+/* The window of the connection, made now if it has nothing out. */
+struct cc *trace_cc(struct trace_app *app);
 void trace_ack_all(struct trace *t); /* plain ACK of all that was sent on port 0 */
 uint8_t trace_byte(uint64_t offset);
 
