@@ -9,7 +9,8 @@
 
 /*
  * The window is sent somewhat faster than in one round trip, so that the window, and not the pacer,
- * is what limits a sender. In slow start it must be twice as fast, for the window doubles meanwhile.
+ * is what limits a sender. In slow start it must be twice as fast, for the window doubles
+ * meanwhile.
  */
 #define PACING_SLOW_START_PERCENT 200
 #define PACING_PERCENT            120

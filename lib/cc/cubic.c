@@ -6,9 +6,9 @@
  *     W_cubic(t) = C * (t - K)^3 + W_max,   K = cbrt((W_max - cwnd_epoch) / C)      C = 0.4
  *
  * The RFC counts segments and seconds. Here a tick is 2^20 ns, which turns a time into ticks by a
- * shift, and C is folded with the segment size and the length of a tick into `curve`, the bytes that
- * one cubic tick is worth, when an epoch begins. So an ACK costs two multiplications for each of
- * the two points of the curve it looks at, and a division only to spread growth over the window;
+ * shift, and C is folded with the segment size and the length of a tick into `curve`, the bytes
+ * that one cubic tick is worth, when an epoch begins. So an ACK costs two multiplications for each
+ * of the two points of the curve it looks at, and a division only to spread growth over the window;
  * the root is taken once an epoch. No floating point: all machines compute the same window.
  *
  * An epoch is one stretch of congestion avoidance. Time in which the window was not the limit is
@@ -23,13 +23,13 @@
 #define CUBIC_BETA_PERCENT     70 /* RFC 9438 4.6 */
 #define CUBIC_BETA_ECN_PERCENT 85 /* RFC 8511 3.1 */
 /* RFC 9438 4.3: alpha = 3 * (1 - beta) / (1 + beta) = 9/17 */
-#define ALPHA_NUMERATOR        9
-#define ALPHA_DENOMINATOR      17
+#define ALPHA_NUMERATOR   9
+#define ALPHA_DENOMINATOR 17
 
 /* C * tick^3 = 0.4 * 0.001048576^3 segments, times 2^62; and its inverse. */
-#define CURVE_SHIFT            62
-#define CURVE_PER_MSS          2126764793ull
-#define CUBIC_TICKS_PER_MSS    2168404345ull /* 1 / (C * tick^3) */
+#define CURVE_SHIFT         62
+#define CURVE_PER_MSS       2126764793ull
+#define CUBIC_TICKS_PER_MSS 2168404345ull /* 1 / (C * tick^3) */
 
 struct epoch {
     uint64_t start_ns;
@@ -91,8 +91,8 @@ static uint64_t ticks_since(uint64_t then_ns, uint64_t now_ns)
 static uint32_t w_cubic(const struct epoch *e, uint64_t t)
 {
     uint64_t distance = min_u64(t > e->k ? t - e->k : e->k - t, TICKS_MAX);
-    uint64_t bytes = (uint64_t)((unsigned __int128)(distance * distance * distance) * e->curve >>
-                                CURVE_SHIFT);
+    uint64_t bytes =
+        (uint64_t)((unsigned __int128)(distance * distance * distance) * e->curve >> CURVE_SHIFT);
 
     if (t > e->k)
         return (uint32_t)min_u64(e->w_max + bytes, CC_WINDOW_MAX);
@@ -128,7 +128,8 @@ static void grow_estimate(struct cc *cc, uint32_t acked)
     struct epoch *e = &s->epoch;
     uint64_t per_segment = ALPHA_DENOMINATOR * (uint64_t)cc->cwnd;
 
-    s->est_acked += (uint64_t)acked * (e->w_est < e->cwnd_prior ? ALPHA_NUMERATOR : ALPHA_DENOMINATOR);
+    s->est_acked +=
+        (uint64_t)acked * (e->w_est < e->cwnd_prior ? ALPHA_NUMERATOR : ALPHA_DENOMINATOR);
     if (s->est_acked >= per_segment) {
         uint64_t segments = s->est_acked / per_segment;
 

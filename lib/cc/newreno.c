@@ -83,7 +83,8 @@ static void newreno_on_loss(struct cc *cc, uint32_t flight, uint64_t now_ns)
     newreno(cc)->after_rto = false;
 }
 
-/* RFC 6582 3.2 step 3: fast recovery leaves the window at ssthresh; a timeout's slow start grew it. */
+/* RFC 6582 3.2 step 3: fast recovery leaves the window at ssthresh; a timeout's slow start grew it.
+ */
 static void newreno_on_recovered(struct cc *cc, uint64_t now_ns)
 {
     struct newreno *s = newreno(cc);
