@@ -17,8 +17,8 @@
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
  * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
- * scoreboard.c, rack.c, recovery.c, output.c; timers.c and sender.c beside them; stack.c is the
- * control path.
+ * scoreboard.c, rack.c, recovery.c, pull.c, output.c; timers.c and sender.c beside them; stack.c is
+ * the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
@@ -199,6 +199,23 @@ static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
 }
 
+static inline bool tcp_fin_due(const struct tcp_conn *conn)
+{
+    return (conn->flags & (CONN_CLOSING | CONN_FIN_SENT)) == CONN_CLOSING;
+}
+
+/* A FIN takes a place in the window. One byte beyond, the peer throws it away, and only a timeout
+ * would bring it back. */
+static inline bool tcp_fin_fits(const struct tcp_conn *conn)
+{
+    return conn->snd_end < conn->snd_una + conn->snd_wnd;
+}
+
+static inline bool tcp_something_lost(const struct tcp_conn *conn)
+{
+    return conn->sender && conn->sender->lost_bytes > 0;
+}
+
 /* conn.c */
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port);
@@ -222,6 +239,11 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
 void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
+void tcp_emit_bare(struct tcp_conn *conn, uint64_t seq, uint8_t flags, uint64_t now_ns);
+void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns);
+void tcp_range_sent(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns);
+void tcp_fin_is_out(struct tcp_conn *conn);
+void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns);
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
                    const struct tcp_seg *seg);
 void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);
