@@ -213,11 +213,26 @@ static void newreno_acked(struct tcp_conn *conn, struct tcp_ack *a)
         s->dup_acks = 0;
 }
 
+/* draft-cheng-iccrg-delivery-rate-estimation 3.3: the slower of the rates at which the bytes were
+ * sent and at which they were acknowledged. */
+static void sample_rate(const struct tcp_sender *s, const struct tcp_ack *a, struct cc_ack *ack)
+{
+    uint64_t send_ns = a->newest_any_ns - a->newest.first_sent_ns;
+    uint64_t ack_ns = a->now_ns - a->newest.delivered_ns;
+
+    ack->rate_delivered = s->delivered - a->newest.delivered;
+    ack->rate_interval_ns = max_u64(send_ns, ack_ns);
+    ack->prior_delivered = a->newest.delivered;
+    ack->tx_in_flight = a->newest.flight;
+    ack->lost_since_sent = s->lost_total - a->newest.lost_total;
+    ack->app_limited = a->app_limited;
+}
+
 static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
     const struct cc_algorithm *cc = s->cc.algorithm;
-    uint64_t send_ns, ack_ns, rtt_ns = a->newest_sent_ns ? a->now_ns - a->newest_sent_ns : 0;
+    uint64_t rtt_ns = a->newest_sent_ns ? a->now_ns - a->newest_sent_ns : 0;
     struct cc_ack ack = {.now_ns = a->now_ns,
                          .snd_una = conn->snd_una,
                          .snd_nxt = conn->snd_nxt,
@@ -237,18 +252,8 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
      * that, it counts as one segment (RFC 3465 2.3). */
     if (s->recovery == RECOVERY_RTO)
         ack.acked = has_sack(conn) ? min_u32(a->delivered, a->acked) : min_u32(a->acked, conn->mss);
-    if (a->sampled && cc->wants_rate) {
-        const struct tcp_sent *p = &a->newest;
-
-        send_ns = p->sent_ns - p->first_sent_ns;
-        ack_ns = a->now_ns - p->delivered_ns;
-        ack.rate_delivered = s->delivered - p->delivered;
-        ack.rate_interval_ns = max_u64(send_ns, ack_ns);
-        ack.prior_delivered = p->delivered;
-        ack.tx_in_flight = p->flight;
-        ack.lost_since_sent = s->lost_total - p->lost_total;
-        ack.app_limited = p->flags & SENT_APP_LIMITED;
-    }
+    if (a->newest_any_ns && cc->wants_rate)
+        sample_rate(s, a, &ack);
     ack.delivered_total = s->delivered;
     if (a->acked || a->delivered)
         cc->on_ack(&s->cc, &ack);
@@ -257,8 +262,8 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
 /* The marks that rate samples are taken between. */
 static void mark_delivery(struct tcp_sender *s, const struct tcp_ack *a)
 {
-    if (a->sampled) {
-        s->first_sent_ns = a->newest.sent_ns;
+    if (a->newest_any_ns) {
+        s->first_sent_ns = a->newest_any_ns;
         s->delivered_ns = a->now_ns;
     }
     if (s->app_limited_until && s->delivered > s->app_limited_until)

@@ -50,11 +50,13 @@ static void stamp(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns
     if (list_empty(&s->in_air))
         s->first_sent_ns = s->delivered_ns = now_ns;
     range->sent_ns = now_ns;
-    range->delivered = s->delivered;
-    range->delivered_ns = s->delivered_ns;
-    range->first_sent_ns = s->first_sent_ns;
-    range->lost_total = s->lost_total;
-    range->flight = (uint32_t)min_u64(tcp_in_flight(conn), UINT32_MAX);
+    range->rate = (struct tcp_rate_mark){
+        .delivered = s->delivered,
+        .delivered_ns = s->delivered_ns,
+        .first_sent_ns = s->first_sent_ns,
+        .lost_total = s->lost_total,
+        .flight = (uint32_t)min_u64(tcp_in_flight(conn), UINT32_MAX),
+    };
     if (s->app_limited_until)
         range->flags |= SENT_APP_LIMITED;
     else
@@ -164,9 +166,12 @@ static void delivered(struct tcp_conn *conn, const struct tcp_sent *range, uint6
             a->oldest_sent_ns = range->sent_ns;
         a->newest_sent_ns = max_u64(a->newest_sent_ns, range->sent_ns);
     }
-    if (!a->sampled || range->sent_ns >= a->newest.sent_ns) {
-        a->newest = *range;
-        a->sampled = true;
+    if (range->sent_ns >= a->newest_any_ns) {
+        a->newest_any_ns = range->sent_ns;
+        if (s->cc.algorithm->wants_rate) {
+            a->newest = range->rate;
+            a->app_limited = range->flags & SENT_APP_LIMITED;
+        }
     }
     tcp_rack_delivered(conn, range, a);
 }
@@ -313,8 +318,8 @@ void tcp_sent_lost(struct tcp_conn *conn, struct tcp_sent *range, struct tcp_ack
             &s->cc, &(struct cc_lost){.now_ns = a->now_ns,
                                       .snd_nxt = conn->snd_nxt,
                                       .bytes = (uint32_t)bytes,
-                                      .tx_in_flight = range->flight,
-                                      .lost_since_sent = s->lost_total - range->lost_total,
+                                      .tx_in_flight = range->rate.flight,
+                                      .lost_since_sent = s->lost_total - range->rate.lost_total,
                                       .app_limited = range->flags & SENT_APP_LIMITED});
     range->state = SENT_LOST;
     s->lost_bytes += bytes;

@@ -48,18 +48,22 @@ enum tcp_sent_flags {
     SENT_MTU_PROBE = 8,   /* one segment, larger than is known to arrive */
 };
 
+/* As things were when a range was sent, for the delivery rate. */
+struct tcp_rate_mark {
+    uint64_t delivered, delivered_ns;
+    uint64_t first_sent_ns;
+    uint64_t lost_total;
+    uint32_t flight; /* the range included */
+};
+
 struct tcp_sent {
     struct list node; /* on sender->sent, by sequence number */
     struct list link; /* on the list of its state */
     uint64_t seq, end;
     uint64_t sent_ns;
-    /* As they were when it was sent, for the delivery rate: */
-    uint64_t delivered, delivered_ns;
-    uint64_t first_sent_ns;
-    uint64_t lost_total;
-    uint32_t flight; /* itself included */
-    uint8_t state;   /* enum tcp_sent_state */
-    uint8_t flags;   /* enum tcp_sent_flags */
+    struct tcp_rate_mark rate;
+    uint8_t state; /* enum tcp_sent_state */
+    uint8_t flags; /* enum tcp_sent_flags */
 };
 
 enum tcp_recovery {
@@ -129,11 +133,12 @@ struct tcp_ack {
     uint32_t acked, delivered, lost;
     uint32_t flight_before;
     uint64_t oldest_sent_ns, newest_sent_ns; /* of ranges sent once; 0: none */
-    struct tcp_sent newest;                  /* of all delivered, the one sent last */
-    bool sampled;                            /* newest is set */
+    struct tcp_rate_mark newest; /* of the range delivered that was sent last, if wanted */
+    uint64_t newest_any_ns;      /* when that was sent; 0: nothing was delivered */
     bool dsack;
     uint64_t dsack_bytes;
-    bool sack_news; /* a SACK told something new */
+    bool app_limited; /* the newest range was sent when there was nothing else to send */
+    bool sack_news;   /* a SACK told something new */
     bool has_tsecr;
     uint32_t tsecr;
 };
