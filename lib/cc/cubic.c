@@ -20,6 +20,8 @@
 #define TICK_SHIFT             20 /* 1.048576 ms: W_cubic moves far less than a segment in it */
 #define TICKS_MAX              ((1u << 21) - 1) /* 37 min; its cube fits, W_cubic is full by then */
 
+#define LOOK_TICKS             4
+
 #define CUBIC_BETA_PERCENT     70 /* RFC 9438 4.6 */
 #define CUBIC_BETA_ECN_PERCENT 85 /* RFC 8511 3.1 */
 /* RFC 9438 4.3: alpha = 3 * (1 - beta) / (1 + beta) = 9/17 */
@@ -42,8 +44,10 @@ struct epoch {
 struct cubic {
     struct epoch epoch;
     uint64_t last_ack_ns;
-    uint64_t credit;    /* growth earned, times cwnd; less than a byte */
-    uint64_t est_acked; /* acknowledged bytes that w_est has not grown for, times 9 or 17 */
+    uint64_t next_look;      /* the tick of the epoch at which to look at the curve again */
+    uint32_t w_now, w_ahead; /* W_cubic(t), and a round trip later, when last looked at */
+    uint64_t credit;         /* growth earned, times cwnd; less than a byte */
+    uint64_t est_acked;      /* acknowledged bytes that w_est has not grown for, times 9 or 17 */
     struct hystart hystart;
     struct epoch prior; /* what on_undo brings back */
     uint64_t prior_ns;
@@ -117,6 +121,7 @@ static void start_epoch(struct cc *cc, uint64_t now_ns)
         e->k = cube_root((e->w_max - cc->cwnd) * CUBIC_TICKS_PER_MSS / cc->mss);
     else
         e->w_max = cc->cwnd;
+    s->next_look = 0;
     s->credit = 0;
     s->est_acked = 0;
 }
@@ -138,25 +143,36 @@ static void grow_estimate(struct cc *cc, uint32_t acked)
     }
 }
 
+static void look_at_curve(struct cc *cc, uint64_t t)
+{
+    struct cubic *s = cubic(cc);
+
+    s->next_look = t + LOOK_TICKS;
+    s->w_now = w_cubic(&s->epoch, t);
+    s->w_ahead = w_cubic(&s->epoch, t + (s->srtt_us * NS_PER_US >> TICK_SHIFT));
+    cc_pace_window(cc, cc->cwnd, s->srtt_us);
+}
+
 /* RFC 9438 4.3 to 4.5 */
 static void avoid_congestion(struct cc *cc, uint32_t acked, uint64_t now_ns)
 {
     struct cubic *s = cubic(cc);
     struct epoch *e = &s->epoch;
-    uint64_t t;
     uint32_t target;
+    uint64_t t;
 
-    if (!e->running)
+    if (unlikely(!e->running))
         start_epoch(cc, now_ns);
     grow_estimate(cc, acked);
     t = ticks_since(e->start_ns, now_ns);
-    if (w_cubic(e, t) < e->w_est) {
+    if (t >= s->next_look)
+        look_at_curve(cc, t);
+    if (s->w_now < e->w_est) {
         cc->cwnd = cc_window(cc, max_u32(cc->cwnd, e->w_est));
         return;
     }
     /* 4.2: at most half as much again in a round trip */
-    target = w_cubic(e, t + (s->srtt_us * NS_PER_US >> TICK_SHIFT));
-    target = min_u32(target, cc->cwnd + cc->cwnd / 2);
+    target = min_u32(s->w_ahead, cc->cwnd + cc->cwnd / 2);
     if (target <= cc->cwnd)
         return;
     s->credit += (uint64_t)(target - cc->cwnd) * acked;
@@ -204,13 +220,15 @@ static void cubic_on_ack(struct cc *cc, const struct cc_ack *ack)
     }
     if (!cc_may_grow(cc, ack)) {
         s->epoch.start_ns += s->last_ack_ns - last_ns;
-    } else {
-        if (cc->cwnd < cc->ssthresh)
-            acked = slow_start(cc, ack, acked);
-        if (acked && cc->cwnd >= cc->ssthresh)
-            avoid_congestion(cc, acked, s->last_ack_ns);
+        cc_pace_window(cc, cc->cwnd, s->srtt_us);
+        return;
     }
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
+    if (cc->cwnd < cc->ssthresh) {
+        acked = slow_start(cc, ack, acked);
+        cc_pace_window(cc, cc->cwnd, s->srtt_us);
+    }
+    if (acked && cc->cwnd >= cc->ssthresh)
+        avoid_congestion(cc, acked, s->last_ack_ns);
 }
 
 /* RFC 9438 4.6 and 4.7 */
@@ -275,6 +293,7 @@ static void cubic_on_undo(struct cc *cc, uint64_t now_ns)
     struct cubic *s = cubic(cc);
 
     s->epoch = s->prior;
+    s->next_look = 0;
     if (now_ns > s->prior_ns)
         s->epoch.start_ns += now_ns - s->prior_ns;
     cc->cwnd = cc_window(cc, max_u32(cc->cwnd, s->prior_cwnd));
