@@ -14,7 +14,7 @@ import xml.etree.ElementTree
 
 import lab
 from meanwhile import Meanwhile, well
-from packets import Ghost, Link, eth, mac
+from packets import Ghost, Link, delivered, eth, mac
 
 SEED = 793
 FUZZED = int(100000 * lab.SCALE)
@@ -30,6 +30,7 @@ EVIL = mac('02:00:00:00:ee:ee')
 GHOST = lab.NET + '77'
 HERE = os.path.dirname(os.path.abspath(__file__))
 
+# The TCP checksums of t50 5.8.7 are never right: the others have to try what lies behind the check.
 FLOODS = {
     't50: SYNs from everywhere': ['t50', '--flood', '-S', '--dport', '80'],
     't50: SYNs from one neighbour': ['t50', '--flood', '-S', '--dport', '80', '-s', GHOST],
@@ -79,9 +80,12 @@ def wrong_checksums(world, server, link):
             answers = nping(*to_http, *more)
             lab.ok(answers == 0, 'nping: no SYN with a wrong %s checksum is answered' % what,
                    answers)
+            name = 'nping: all with a wrong %s checksum are counted' % what
+            if lab.STAND_IN:
+                lab.skip(name, 'the stand-in does not count')
+                continue
             dropped = server.drops(layer, 'checksum') - before
-            lab.ok(dropped == PINGS, 'nping: all with a wrong %s checksum are counted' % what,
-                   dropped)
+            lab.ok(dropped == PINGS, name, dropped)
     well(server, 'nping')
 
 
@@ -113,7 +117,7 @@ def makers(world):
 def random_packets(world, server, link, making):
     with lab.step('waiting for scapy'):
         failed = [open(m.log).read() for m in making if m.child.wait(MAKING_S) != 0]
-    before = server.metrics()['atlas_port_rx_packets_total']
+    before = delivered(server.dev)[0]
     digest, sent = hashlib.sha256(), 0
     with Meanwhile(world, server, 'random packets'):
         for kind, packet in itertools.chain(*(m.packets() for m in making)):
@@ -123,7 +127,7 @@ def random_packets(world, server, link, making):
             if sent % BURST == 0:
                 time.sleep(BREATH_S)
     link.drain()
-    came = server.metrics()['atlas_port_rx_packets_total'] - before
+    came = delivered(server.dev)[0] - before
     lab.diag('%d random packets from seed %d, SHA-256 %s' % (sent, SEED, digest.hexdigest()[:16]))
     lab.ok(not failed and sent == FUZZED // MAKERS * MAKERS, 'scapy makes all random packets',
            sent, *failed)
@@ -136,12 +140,12 @@ def random_packets(world, server, link, making):
 
 def floods(world, server):
     for what, command in FLOODS.items():
-        before = server.metrics()['atlas_port_rx_packets_total']
+        before = delivered(server.dev)[0]
         seconds = max(0.5, FLOOD_S * lab.SCALE)
         with Meanwhile(world, server, what):
             lab.sh(['timeout', '-s', 'INT', '-k', '5', str(seconds), *command, lab.SERVER],
                    check=False)
-        came = server.metrics()['atlas_port_rx_packets_total'] - before
+        came = delivered(server.dev)[0] - before
         lab.diag('%s: %d packets reached the server' % (what, came))
         lab.ok(came >= FLOOD_LEAST * lab.SCALE, 'it was a flood: ' + what, came)
         well(server, what)
