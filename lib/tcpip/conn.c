@@ -307,6 +307,23 @@ struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
     return next ? mem_pool_at(&tcp->conns, next - 1) : NULL;
 }
 
+uint32_t tcp_conn_places(const struct tcp *tcp)
+{
+    return tcp->bucket_mask + 1;
+}
+
+struct tcp_conn *tcp_conn_at(struct tcp *tcp, uint32_t place)
+{
+    uint32_t first = tcp->buckets[place & tcp->bucket_mask];
+
+    return first ? mem_pool_at(&tcp->conns, first - 1) : NULL;
+}
+
+struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn)
+{
+    return conn->hash_next ? mem_pool_at(&conn->tcp->conns, conn->hash_next - 1) : NULL;
+}
+
 void tcp_bury(struct tcp *tcp)
 {
     struct list *node;

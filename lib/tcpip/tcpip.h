@@ -231,6 +231,11 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
 /* The next connection after `prev` (NULL: the first), in no useful order, or NULL. For the stack's
  * own thread. */
 struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev);
+/* The same in steps, with turns in between: the places of the table, from 0 on, of which each has a
+ * few connections or none. A connection never moves. */
+uint32_t tcp_conn_places(const struct tcp *tcp);
+struct tcp_conn *tcp_conn_at(struct tcp *tcp, uint32_t place);
+struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn); /* in the same place, or NULL */
 
 const struct tcp_stats *tcp_stats(const struct tcp *tcp);
 /* Connections by state, read with stat_get from any thread. */
