@@ -459,40 +459,41 @@ static void take_step(struct run *r)
     }
 }
 
+static void configure_field(struct trace *t, struct tcp_config *config, const struct step *step)
+{
+    const struct config_desc *d = &config_descs[step->name.index];
+    void *field = (char *)config + d->offset;
+
+    if (d->offset == CONFIG_HARNESS_PEER_ISS)
+        t->peer_iss = (uint32_t)step->value.lo;
+    if (d->offset >= CONFIG_HARNESS_PEER_ISS)
+        return;
+    switch (d->type) {
+    case CONFIG_U16:
+        *(uint16_t *)field = (uint16_t)step->value.lo;
+        return;
+    case CONFIG_U32:
+        *(uint32_t *)field = (uint32_t)step->value.lo;
+        return;
+    case CONFIG_NS:
+        *(uint64_t *)field = (uint64_t)step->value.lo;
+        return;
+    case CONFIG_FLAG:
+        *(bool *)field = step->value.lo != 0;
+        return;
+    case CONFIG_WORD:
+        *(const char **)field = step->name.word;
+    }
+}
+
 /* trace_setup.configure: the case's `config` steps, wherever they stand. */
 static void configure(struct trace *t, struct tcp_config *config)
 {
-    struct run *r = container_of(t, struct run, trace);
+    const struct script_case *c = container_of(t, struct run, trace)->c;
 
-    for (uint32_t i = 0; i < r->c->step_count; i++) {
-        const struct step *step = &r->c->steps[i];
-        const struct config_desc *d = &config_descs[step->name.index];
-        void *field = (char *)config + d->offset;
-
-        if (step->kind != STEP_CONFIG)
-            continue;
-        if (d->offset == CONFIG_HARNESS_PEER_ISS)
-            t->peer_iss = (uint32_t)step->value.lo;
-        if (d->offset >= CONFIG_HARNESS_PEER_ISS)
-            continue;
-        switch (d->type) {
-        case CONFIG_U16:
-            *(uint16_t *)field = (uint16_t)step->value.lo;
-            break;
-        case CONFIG_U32:
-            *(uint32_t *)field = (uint32_t)step->value.lo;
-            break;
-        case CONFIG_NS:
-            *(uint64_t *)field = (uint64_t)step->value.lo;
-            break;
-        case CONFIG_FLAG:
-            *(bool *)field = step->value.lo != 0;
-            break;
-        case CONFIG_WORD:
-            *(const char **)field = step->name.word;
-            break;
-        }
-    }
+    for (uint32_t i = 0; i < c->step_count; i++)
+        if (c->steps[i].kind == STEP_CONFIG)
+            configure_field(t, config, &c->steps[i]);
 }
 
 /* The part of the configuration that the harness itself wants to know. */
@@ -557,9 +558,9 @@ static void run_case(void **state)
 
 static int usage(int status)
 {
-    fputs("usage: script [--check] [--only TEXT] [--verbose] FILE...\n"
+    fputs("usage: script [--check] [--only TEXT] [--verbose] FILE\n"
           "\n"
-          "  --check      read the files, run nothing\n"
+          "  --check      read the file, run nothing\n"
           "  --only TEXT  run the cases whose titles contain TEXT\n"
           "  --verbose    print the trace of every case\n",
           status ? stderr : stdout);
@@ -596,8 +597,8 @@ int main(int argc, char **argv)
                                             {0}};
     struct script script = {0};
     const char *only = NULL;
-    bool check_only = false, good = true;
-    int id;
+    bool check_only = false;
+    int id, status;
 
     while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (id == 'h')
@@ -608,11 +609,12 @@ int main(int argc, char **argv)
         verbose |= id == 'v';
         only = id == 'o' ? optarg : only;
     }
-    if (optind == argc)
+    if (optind + 1 != argc)
         return usage(2);
-    for (int i = optind; i < argc; i++)
-        good &= script_load(&script, argv[i]);
-    if (!good)
-        return 2;
-    return check_only ? 0 : run_all(&script, only);
+    if (!script_load(&script, argv[optind]))
+        status = 2;
+    else
+        status = check_only ? 0 : run_all(&script, only);
+    script_unload(&script);
+    return status;
 }

@@ -5,6 +5,7 @@
 #define CASE_STEPS_MAX 256
 #define DEFINES_MAX    32
 #define WORD_MAX       32
+#define FILE_MAX       (1u << 20)
 
 #define TCP_FIELD(name, field, type)                                                               \
     {                                                                                              \
@@ -245,11 +246,15 @@ static void parse_step(struct scan *s, struct step *step)
 
 /* --- a file ----------------------------------------------------------------------------------- */
 
+struct steps {
+    struct step *at;
+    uint32_t count;
+};
+
 /* Steps that are taken wherever the name stands. */
 struct define {
     char name[WORD_MAX];
-    struct step *steps;
-    uint32_t count;
+    struct steps steps;
 };
 
 struct loader {
@@ -258,29 +263,29 @@ struct loader {
     struct script *script;
     struct define defines[DEFINES_MAX];
     uint32_t define_count;
-    struct step *steps; /* of the case or definition that is being read; NULL: of none */
+    struct step **steps; /* of the case or definition that is being read; NULL: of none */
     uint32_t *step_count;
     bool defining;
 };
 
-static bool add_steps(struct loader *l, struct scan *s, const struct step *steps, uint32_t count)
+static void add_steps(struct loader *l, struct scan *s, const struct step *steps, uint32_t count)
 {
     if (!l->steps)
         scan_fail(s, "'case' or 'define' before the first step");
     else if (*l->step_count + count > CASE_STEPS_MAX)
         scan_fail(s, "fewer steps in a case");
-    if (s->error)
-        return false;
-    memcpy(l->steps + *l->step_count, steps, count * sizeof(*steps));
+    if (s->error || count == 0)
+        return;
+    *l->steps = realloc(*l->steps, (*l->step_count + count) * sizeof(*steps));
+    memcpy(*l->steps + *l->step_count, steps, count * sizeof(*steps));
     *l->step_count += count;
-    return true;
 }
 
 static bool use_define(struct loader *l, struct scan *s)
 {
     for (uint32_t i = 0; i < l->define_count; i++)
         if (scan_word(s, l->defines[i].name)) {
-            add_steps(l, s, l->defines[i].steps, l->defines[i].count);
+            add_steps(l, s, l->defines[i].steps.at, l->defines[i].steps.count);
             return true;
         }
     return false;
@@ -295,8 +300,8 @@ static void begin_case(struct loader *l, struct scan *s, const char *title)
         return;
     }
     c = &l->script->cases[l->script->case_count++];
-    *c = (struct script_case){.title = strdup(title), .path = l->path, .line = l->line};
-    c->steps = l->steps = calloc(CASE_STEPS_MAX, sizeof(*l->steps));
+    *c = (struct script_case){.title = title, .path = l->path, .line = l->line};
+    l->steps = &c->steps;
     l->step_count = &c->step_count;
 }
 
@@ -309,8 +314,8 @@ static void begin_define(struct loader *l, struct scan *s)
         return;
     }
     scan_token(s, d->name, sizeof(d->name));
-    d->steps = l->steps = calloc(CASE_STEPS_MAX, sizeof(*l->steps));
-    l->step_count = &d->count;
+    l->steps = &d->steps.at;
+    l->step_count = &d->steps.count;
     l->defining = true;
 }
 
@@ -329,7 +334,7 @@ static void load_line(struct loader *l, struct scan *s)
         l->define_count++;
         l->steps = NULL;
     } else if (!use_define(l, s)) {
-        struct step step = {.line = l->line, .text = strdup(s->at)};
+        struct step step = {.line = l->line, .text = s->at};
 
         parse_step(s, &step);
         add_steps(l, s, &step, 1);
@@ -338,30 +343,51 @@ static void load_line(struct loader *l, struct scan *s)
         scan_fail(s, "the end of the line");
 }
 
+/* The whole file; its lines are what steps and titles point into. */
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char *text = calloc(1, FILE_MAX + 1);
+
+    if (!f || fread(text, 1, FILE_MAX, f) == FILE_MAX || ferror(f)) {
+        fprintf(stderr, "%s: cannot be read, or is larger than a script may be\n", path);
+        free(text);
+        text = NULL;
+    }
+    if (f)
+        fclose(f);
+    return text;
+}
+
 bool script_load(struct script *script, const char *path)
 {
     struct loader l = {.path = path, .script = script};
-    FILE *f = fopen(path, "r");
-    char text[512];
     bool good = true;
+    char *line, *next;
 
-    if (!f) {
-        perror(path);
+    script->text = next = read_file(path);
+    if (!next)
         return false;
-    }
-    if (!script->cases)
-        script->cases = calloc(CASES_MAX, sizeof(*script->cases));
-    while (fgets(text, sizeof(text), f)) {
-        struct scan s = {.at = text};
+    script->cases = calloc(CASES_MAX, sizeof(*script->cases));
+    while ((line = strsep(&next, "\n"))) {
+        struct scan s = {.at = line};
 
         l.line++;
-        text[strcspn(text, "\n")] = '\0';
         load_line(&l, &s);
         if (s.error) {
             fprintf(stderr, "%s:%u: expected %s, at '%s'\n", path, l.line, s.error, s.at);
             good = false;
         }
     }
-    fclose(f);
+    for (uint32_t i = 0; i < DEFINES_MAX; i++)
+        free(l.defines[i].steps.at);
     return good;
+}
+
+void script_unload(struct script *script)
+{
+    for (uint32_t i = 0; i < script->case_count; i++)
+        free(script->cases[i].steps);
+    free(script->cases);
+    free(script->text);
 }

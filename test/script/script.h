@@ -85,13 +85,15 @@ struct script_case {
 };
 
 struct script {
+    char *text; /* of the file, cut into lines: what titles and steps point into */
     struct script_case *cases;
     uint32_t case_count;
 };
 
-/* False: something cannot be read or understood, and standard error says where and what. What is
- * read lives as long as the program. */
+/* False: something cannot be read or understood, and standard error says where and what. `script`
+ * is zeroed; it is to be unloaded in any case. */
 bool script_load(struct script *script, const char *path);
+void script_unload(struct script *script);
 
 enum config_type {
     CONFIG_U16,
