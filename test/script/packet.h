@@ -59,10 +59,12 @@ struct packet {
     uint16_t port;     /* the peer's, counted from TRACE_PEER_PORT */
     uint16_t our_port; /* 0: TRACE_PORT */
     /* Sent by a script only. */
+    uint32_t times; /* one after the other, each in a turn of its own */
     bool bad_sum;
-    uint8_t data_off;       /* 0: as it should be; in words */
-    uint16_t cut;           /* 0: the whole TCP segment, otherwise so many bytes of it */
-    uint8_t src[4], dst[4]; /* all zero: the usual ones */
+    uint8_t data_off;      /* 0: as it should be; in words */
+    uint16_t cut;          /* 0: the whole TCP segment, otherwise so many bytes of it */
+    bool has_src, has_dst; /* others than the usual ones: */
+    uint8_t src[4], dst[4];
     uint8_t ip_options[PACKET_IPOPT_MAX];
     uint32_t ip_options_len;
     /* Received by a script only. */

@@ -124,6 +124,12 @@ static bool parse_ecn(struct scan *s, struct packet *p)
     return false;
 }
 
+static void parse_addr(struct scan *s, bool *has, uint8_t addr[4])
+{
+    *has = true;
+    scan_ip4(s, addr);
+}
+
 static void parse_more(struct scan *s, struct packet *p)
 {
     if (parse_ecn(s, p))
@@ -132,6 +138,8 @@ static void parse_more(struct scan *s, struct packet *p)
         p->port = (uint16_t)scan_number(s);
     else if (scan_word(s, "our"))
         p->our_port = (uint16_t)scan_number(s);
+    else if (scan_word(s, "times"))
+        p->times = (uint32_t)scan_number(s);
     else if (scan_word(s, "badsum"))
         p->bad_sum = true;
     else if (scan_word(s, "doff"))
@@ -139,19 +147,19 @@ static void parse_more(struct scan *s, struct packet *p)
     else if (scan_word(s, "cut"))
         p->cut = (uint16_t)scan_number(s);
     else if (scan_word(s, "src"))
-        scan_ip4(s, p->src);
+        parse_addr(s, &p->has_src, p->src);
     else if (scan_word(s, "dst"))
-        scan_ip4(s, p->dst);
+        parse_addr(s, &p->has_dst, p->dst);
     else if (scan_word(s, "ipopt"))
         p->ip_options_len = scan_hex(s, p->ip_options, sizeof(p->ip_options));
     else
-        scan_fail(s, "ack, win, urg, <options>, port, our, an ECN codepoint, badsum, doff, cut, "
-                     "src, dst or ipopt");
+        scan_fail(s, "ack, win, urg, <options>, port, our, an ECN codepoint, times, badsum, "
+                     "doff, cut, src, dst or ipopt");
 }
 
 void packet_parse(struct scan *s, struct packet *p)
 {
-    *p = (struct packet){.ack = SPAN_ANY, .win = SPAN_ANY, .urg = SPAN_ANY};
+    *p = (struct packet){.ack = SPAN_ANY, .win = SPAN_ANY, .urg = SPAN_ANY, .times = 1};
     parse_flags(s, p);
     parse_seq(s, p);
     while (!scan_at_end(s)) {

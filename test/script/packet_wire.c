@@ -175,7 +175,6 @@ static uint32_t insert_ip_options(const struct packet *p, uint8_t *frame, uint32
 uint32_t packet_encode(const struct packet *p, const struct packet_base *base, struct trace *t,
                        uint8_t frame[PACKET_FRAME_MAX])
 {
-    static const uint8_t none[4];
     uint8_t options[128] = {0};
     struct trace_seg seg = {
         .flags = p->flags,
@@ -193,9 +192,9 @@ uint32_t packet_encode(const struct packet *p, const struct packet_base *base, s
     uint32_t len = trace_frame(t, &seg, frame);
 
     ip[1] = p->ecn;
-    if (memcmp(p->src, none, 4) != 0)
+    if (p->has_src)
         memcpy(ip + 12, p->src, 4);
-    if (memcmp(p->dst, none, 4) != 0)
+    if (p->has_dst)
         memcpy(ip + 16, p->dst, 4);
     if (!span_is_any(p->urg))
         put_be16(tcp + 18, (uint16_t)p->urg.lo);

@@ -198,7 +198,8 @@ static void send_packet(struct run *r)
     if (p->port >= TRACE_APPS)
         fail_case(r, "ports are 0 to %d", TRACE_APPS - 1);
     note_packet(r, '<', p, r->trace.now_ns);
-    send_frame(r, frame, packet_encode(p, base, &r->trace, frame));
+    for (uint32_t i = 0; i < p->times; i++)
+        send_frame(r, frame, packet_encode(p, base, &r->trace, frame));
 }
 
 static void send_icmp(struct run *r)
