@@ -11,16 +11,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SLEEP_MAX_NS  (10 * NS_PER_MS) /* then a worker looks whether it is to end */
-#define WATCH_NS      (5 * NS_PER_MS)  /* how often the main thread looks at the workers */
-#define PROGRESS_NS   (1 * NS_PER_S)
-#define FILES_SPARE   64
-#define GOODBYE_BATCH 4096 /* connections closed before the port is flushed */
+#define SLEEP_MAX_NS (10 * NS_PER_MS) /* then a worker looks whether it is to end */
+#define WATCH_NS     (5 * NS_PER_MS)  /* how often the main thread looks at the workers */
+#define PROGRESS_NS  (1 * NS_PER_S)
+#define FILES_SPARE  64
 
 struct load;
 
@@ -136,7 +134,7 @@ static void engine_config(const struct load *load, uint32_t index, struct engine
     };
 }
 
-static bool server_addr(const struct options *o, struct ip_addr *addr)
+static void server_addr(const struct options *o, struct ip_addr *addr)
 {
     const struct sockaddr_in *v4 = (const void *)&o->server;
     const struct sockaddr_in6 *v6 = (const void *)&o->server;
@@ -145,7 +143,6 @@ static bool server_addr(const struct options *o, struct ip_addr *addr)
         *addr = ip_addr_v4(&v4->sin_addr);
     else
         memcpy(addr->b, &v6->sin6_addr, sizeof(addr->b));
-    return true;
 }
 
 static int open_port(const struct options *o, struct worker *w, uint32_t index,
@@ -186,21 +183,16 @@ static int open_stack(struct load *load, uint32_t index, struct stack_config *co
     int rc;
 
     config->arena = w->arena;
-    if (getrandom(config->secret, sizeof(config->secret), 0) != sizeof(config->secret)) {
-        log_error("the kernel has no random numbers: %s", strerror(errno));
-        return -EIO;
-    }
     rc = open_port(load->options, w, index, &config->port);
     if (rc < 0)
         return rc;
     rc = stack_open(&w->stack, config, clock_ns());
     if (rc < 0) {
         nmio_close(config->port);
-        log_error(rc == -EINVAL         ? "--addr or --gateway: no host of the link can have that "
-                                          "address"
-                  : rc == -EAFNOSUPPORT ? "--addr: our own TCP does not know this kind of address"
-                                        : "cannot start TCP: %s",
-                  strerror(-rc));
+        log_error("cannot start TCP: %s",
+                  rc == -EINVAL         ? "no host of the link can have --addr or --gateway"
+                  : rc == -EAFNOSUPPORT ? "it does not know this kind of address"
+                                        : strerror(-rc));
     }
     return rc;
 }

@@ -26,7 +26,6 @@ struct stack_config {
     uint32_t conns;
     uint32_t window_bytes;
     uint64_t timeout_ns;
-    uint64_t secret[4];
 };
 
 extern const struct transport stack_transport;
