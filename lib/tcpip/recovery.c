@@ -34,7 +34,8 @@ static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
 
     stat_inc(&conn->tcp->stats.fast_recoveries);
     /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
-    s->prr_flight = max_u32(min_u32(a->flight_before, s->cc.cwnd), conn->mss);
+    s->prr_flight =
+        max_u32((uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd), conn->mss);
     s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
     s->recovery = RECOVERY_FAST;
     s->recover = conn->snd_nxt;
@@ -228,7 +229,7 @@ static void sample_rate(const struct tcp_sender *s, const struct tcp_ack *a, str
     ack->app_limited = a->app_limited;
 }
 
-static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
+static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery before)
 {
     struct tcp_sender *s = conn->sender;
     const struct cc_algorithm *cc = s->cc.algorithm;
@@ -250,7 +251,7 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a)
 
     /* After a timeout an ACK also covers what had arrived before it: where no SACK has told of
      * that, it counts as one segment (RFC 3465 2.3). */
-    if (s->recovery == RECOVERY_RTO)
+    if (before == RECOVERY_RTO)
         ack.acked = has_sack(conn) ? min_u32(a->delivered, a->acked) : min_u32(a->acked, conn->mss);
     if (a->newest_any_ns && cc->wants_rate)
         sample_rate(s, a, &ack);
@@ -285,6 +286,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
     uint64_t reorder_ns;
+    enum tcp_recovery before;
     bool reducing;
 
     if (!has_sack(conn) && a->acked)
@@ -297,7 +299,8 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
         undo(conn, a);
     probe_answered(conn, a);
     /* The ACK that ends a reduction does not also make the window grow. */
-    reducing = s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
+    before = s->recovery;
+    reducing = before == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
     if (s->recovery != RECOVERY_NONE && conn->snd_una >= s->recover)
         leave(conn, a);
     reorder_ns = find_losses(conn, a);
@@ -305,7 +308,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
         rate_reduction(conn, a);
     else if (!reducing)
-        tell_cc(conn, a);
+        tell_cc(conn, a, before);
     mark_delivery(s, a);
     if (conn->snd_una == conn->snd_nxt) {
         conn->rto_at_ns = 0;

@@ -233,7 +233,8 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .remote_port = conn->remote_port,
         .state = conn->state,
         .mss = conn->mss,
-        .cwnd = cc_initial_window(conn->mss), /* what it would begin with now */
+        /* What it would begin with now: */
+        .cwnd = conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss),
         .ssthresh = conn->ssthresh ? conn->ssthresh : TCP_CWND_MAX,
         .snd_wnd = conn->snd_wnd,
         .rcv_wnd = conn->rcv_wnd,
