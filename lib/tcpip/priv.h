@@ -19,8 +19,8 @@
  * The lost range is one range because NewReno knows no other: the segment at snd_una (fast
  * retransmit, partial ACK) or everything sent (timeout). It is empty when rtx_sent == rtx_end.
  *
- * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c, output.c;
- * timers.c beside them; stack.c is the control path.
+ * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c, receive.c
+ * (with reasm.c), output.c; timers.c beside them; stack.c is the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "base/timer.h"
 #include "cc.h"
+#include "reasm.h"
 #include "tcpip.h"
 #include "wire.h"
 
@@ -48,8 +49,9 @@
 #define TCP_SWS_OVERRIDE_NS       (200 * NS_PER_MS) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 #define TCP_KEEPALIVE_PROBES      9
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
-#define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
-#define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
+#define TCP_DUPACK_THRESHOLD      3          /* RFC 5681 3.2 */
+#define TCP_DUP_ACKS_OWED_MAX     NMIO_BATCH /* one for each segment of a turn */
+#define TCP_RESETS_OWED           256        /* per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
 #define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
 
@@ -66,6 +68,8 @@ enum tcp_conn_flags {
     CONN_RTT_TIMED = 1 << 9, /* rtt_seq is being timed */
     CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
     CONN_SACK = 1 << 11,     /* selective acknowledgments negotiated (RFC 2018) */
+    CONN_ACK_ALONE =
+        1 << 12, /* the ACK owed is a duplicate or bears SACK blocks: no data with it */
 };
 
 enum tcp_recovery {
@@ -95,6 +99,7 @@ struct tcp_conn {
     uint8_t state;    /* enum tcp_state */
     uint8_t recovery; /* enum tcp_recovery */
     uint8_t snd_wscale, rcv_wscale;
+    uint8_t dup_acks_owed; /* beyond the one that CONN_ACK_NOW stands for */
     uint32_t dup_acks;
     uint64_t snd_wl1; /* seq and ack of the segment that last set snd_wnd */
     uint64_t snd_wl2;
@@ -111,6 +116,8 @@ struct tcp_conn {
     uint64_t progress_ns;     /* snd_una moved, or the first byte after idleness went out */
     uint32_t srtt_us, rttvar_us, rto_us;
     uint32_t cc_state[3];
+    struct reasm reasm;    /* what arrived ahead of a gap */
+    struct tcp_sack twice; /* what arrived twice, told with the next ACK (RFC 2883); or empty */
     /* Cold: opening, lookup. */
     struct ip_flow flow;
     uint16_t local_port, remote_port;
@@ -121,7 +128,7 @@ struct tcp_conn {
     uint8_t backoff;
     uint8_t probes; /* keepalive probes unanswered */
 };
-static_assert(sizeof(struct tcp_conn) <= 384, "an idle connection costs at most 512 bytes in all");
+static_assert(sizeof(struct tcp_conn) <= 400, "an idle connection costs at most 512 bytes in all");
 
 struct tcp_listener {
     struct ip_addr addr;
@@ -147,7 +154,8 @@ struct tcp {
     struct list time_wait; /* oldest first: all wait equally long */
     struct timer_wheel wheel;
     struct mem_pool conns;
-    uint32_t *buckets; /* index + 1 of the first connection */
+    struct mem_pool reasm; /* struct reasm_buf */
+    uint32_t *buckets;     /* index + 1 of the first connection */
     uint32_t bucket_mask;
     uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
     struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
@@ -199,6 +207,13 @@ static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
 }
 
+/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
+ * since short segments and holes leave buffers half empty. */
+static inline uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+{
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+}
+
 /* conn.c */
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port);
@@ -215,6 +230,11 @@ void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_bury(struct tcp *tcp);
 uint32_t tcp_our_mss(const struct tcp_conn *conn);
 uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
+
+/* receive.c */
+void tcp_owe_ack(struct tcp_conn *conn);
+void tcp_arrived_twice(struct tcp_conn *conn, uint64_t start, uint64_t end);
+void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
 
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
