@@ -256,6 +256,10 @@ static void take_packet(struct trace *t, const struct nmio_pkt *pkt)
     else
         assert_true(t->caps.tx_csum);
     assert_true(seg.gso_size || pkt->len <= t->caps.mtu + ETH_HEADER_BYTES);
+    if (t->on_packet) {
+        t->on_packet(t, ip, IP4_HEADER_BYTES + total);
+        return;
+    }
     header = (tcp[12] >> 4) * 4u;
     seg.our_port = get_be16(tcp) == TRACE_PORT ? 0 : get_be16(tcp);
     seg.port = (uint16_t)(get_be16(tcp + 2) - TRACE_PEER_PORT);
@@ -396,6 +400,18 @@ static uint32_t put_options(struct trace *t, const struct trace_seg *s, uint8_t 
     return (uint32_t)(end - opt);
 }
 
+void trace_seal_frame(uint8_t *frame)
+{
+    uint8_t *ip = frame + ETH_HEADER_BYTES;
+    uint32_t ip_header = (ip[0] & 15) * 4u;
+    uint8_t *tcp = ip + ip_header;
+
+    put_be16(ip + 10, 0);
+    put_be16(ip + 10, (uint16_t)~naive_sum(0, ip, ip_header));
+    put_be16(tcp + 16, 0);
+    put_be16(tcp + 16, (uint16_t)~naive_tcp_sum(ip, tcp, get_be16(ip + 2) - ip_header));
+}
+
 uint32_t trace_frame(struct trace *t, const struct trace_seg *s, uint8_t *frame)
 {
     uint8_t *ip = frame + ETH_HEADER_BYTES, *tcp = ip + IP4_HEADER_BYTES;
@@ -423,8 +439,7 @@ uint32_t trace_frame(struct trace *t, const struct trace_seg *s, uint8_t *frame)
     ip[9] = IP_PROTO_TCP;
     memcpy(ip + 12, peer_ip, 4);
     memcpy(ip + 16, our_ip, 4);
-    put_be16(ip + 10, (uint16_t)~naive_sum(0, ip, IP4_HEADER_BYTES));
-    put_be16(tcp + 16, (uint16_t)~naive_tcp_sum(ip, tcp, header + s->len));
+    trace_seal_frame(frame);
     if (s->bad_sum)
         tcp[16] ^= 1;
     return ETH_HEADER_BYTES + total;
@@ -539,7 +554,7 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     struct nmio_pipe_config pipe = {.depth = 512};
 
     t->caps = pipe.caps = (struct nmio_caps){
-        .mtu = 1500,
+        .mtu = s->mtu ? s->mtu : 1500,
         .gso_bytes = s->gso_bytes,
         .tx_csum = s->tx_csum,
         .slices_max = s->slices_max ? s->slices_max : NMIO_SLICES_MAX,
@@ -565,7 +580,11 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     config.watermark_mss = s->watermark_mss ? s->watermark_mss : config.watermark_mss;
     config.mss_max = s->mss_max;
     config.keepalive_ns = s->keepalive_ns;
+    config.cc = s->cc ? s->cc : "newreno";
+    config.pacing = s->pacing;
     memcpy(config.secret, (uint64_t[4]){11, 22, 33, 44}, sizeof(config.secret));
+    if (s->configure)
+        s->configure(t, &config);
     assert_int_equal(tcpip_init(&t->tcp, &config, t->now_ns), 0);
     assert_int_equal(tcp_listen(t->tcp, NULL, TRACE_PORT, &trace_ops, t), 0);
     trace_turn(t);
@@ -614,6 +633,12 @@ void trace_connect(struct trace *t)
                                  &trace_ops, app, t->now_ns),
                      0);
     trace_turn(t);
+}
+
+struct cc *trace_cc(struct trace_app *app)
+{
+    assert_true(tcp_sender_want(app->conn, app->trace->now_ns));
+    return &app->conn->sender->cc;
 }
 
 void trace_ack_all(struct trace *t)
