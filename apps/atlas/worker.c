@@ -122,7 +122,8 @@ size_t worker_arena_bytes(const struct worker_config *config)
     uint64_t chunk = config->read_bytes + MEM_CHUNK_HEADROOM + 2 * PAGE_BYTES;
 
     return 32ull * 1024 * 1024 /* the port's buffers, neighbours, rings */
-           + conns * (tcp_conn_bytes() + sizeof(struct session) + 2 * sizeof(void *) + 128) +
+           + tcp_reasm_bytes(tcp_config_default().reasm_max) +
+           conns * (tcp_conn_bytes() + sizeof(struct session) + 2 * sizeof(void *) + 128) +
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
            MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +

@@ -296,6 +296,7 @@ static void world_open(struct world *w, uint8_t configuration)
     tcp.ip = w->ip;
     tcp.conns_max = configuration & CONFIG_FEW ? 2 : 8;
     tcp.half_open_max = 3;
+    tcp.reasm_max = 8;
     tcp.rcv_wnd_bytes = configuration & CONFIG_NARROW ? 1000 : 100000;
     tcp.asked_max_bytes = 20000;
     tcp.keepalive_ns = 100 * NS_PER_S;

@@ -273,6 +273,7 @@ void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
     list_push_tail(&tcp->dead, &conn->ready);
     tcp_sender_release(conn);
     table_remove(tcp, conn);
+    reasm_drop(&tcp->reasm, &conn->reasm);
     ip_flow_close(tcp->ip, &conn->flow);
     tcp_conn_set_state(conn, TCP_CLOSED);
     detach(conn, why, now_ns);

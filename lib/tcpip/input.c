@@ -17,12 +17,6 @@ enum verdict {
     DROP,     /* done with this segment */
 };
 
-static void owe_ack(struct tcp_conn *conn)
-{
-    conn->flags |= CONN_ACK_NOW;
-    tcp_conn_ready(conn);
-}
-
 /* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
  * which. How many a second has is a secret: who knows it can tell, by counting those that are left,
  * whether a guess about somebody else's connection was right (Cao et al. 2016). */
@@ -41,7 +35,7 @@ static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
         return;
     tcp->challenges_left--;
     stat_inc(&tcp->stats.challenge_acks);
-    owe_ack(conn);
+    tcp_owe_ack(conn);
 }
 
 /* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -------------------------------------- */
@@ -187,7 +181,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
     if (acked) {
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
-        owe_ack(conn);
+        tcp_owe_ack(conn);
     } else { /* simultaneous open, figure 7 */
         conn->snd_wnd = conn->max_snd_wnd = seg->window;
         tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
@@ -218,7 +212,7 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
     if (ts_recent_void(conn, now_ns))
         return CONTINUE;
     stat_inc(&conn->tcp->stats.drop_paws);
-    owe_ack(conn);
+    tcp_owe_ack(conn);
     return DROP;
 }
 
@@ -258,6 +252,8 @@ static void trim(struct tcp_conn *conn, struct tcp_seg *seg)
     if (seg->seq64 < conn->rcv_nxt) {
         uint64_t old = min_u64(conn->rcv_nxt - seg->seq64, seg->len);
 
+        if (old > 0)
+            tcp_arrived_twice(conn, seg->seq64, seg->seq64 + old);
         seg->data += old;
         seg->len -= (uint32_t)old;
         seg->seq64 = conn->rcv_nxt;
@@ -291,7 +287,7 @@ static enum verdict syn_again(struct tcp_conn *conn, struct tcp_seg *seg, uint64
     }
     /* In a simultaneous open this is the peer's SYN-ACK, and its ACK is news (figure 7). The peer's
      * SYN is acknowledged once more, since our SYN-ACK may not have left yet. */
-    owe_ack(conn);
+    tcp_owe_ack(conn);
     seg->flags &= (uint8_t)~TCP_SYN;
     seg->seq64++;
     return CONTINUE;
@@ -311,7 +307,7 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
     if (conn->rcv_adv == conn->rcv_nxt && seg->seq64 == conn->rcv_nxt && !(seg->flags & TCP_SYN)) {
         seg->len = 0;
         seg->flags &= (uint8_t)~TCP_FIN;
-        owe_ack(conn);
+        tcp_owe_ack(conn);
         return CONTINUE;
     }
     /* It came again because our ACK was lost. RFC 7323 4.3 would have the next ACK echo the first
@@ -322,9 +318,11 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
     stat_inc(&conn->tcp->stats.drop_out_of_window);
     if (seg->flags & TCP_RST)
         return DROP;
+    if (seg->len > 0 && seg->seq64 + seg->len <= conn->rcv_nxt)
+        tcp_arrived_twice(conn, seg->seq64, seg->seq64 + seg->len);
     if (conn->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN))
         time_wait_restart(conn, now_ns);
-    owe_ack(conn);
+    tcp_owe_ack(conn);
     return DROP;
 }
 
@@ -406,7 +404,7 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
         return DROP;
     if (conn->state == TCP_TIME_WAIT) {
         if (seg->flags & TCP_FIN) {
-            owe_ack(conn);
+            tcp_owe_ack(conn);
             time_wait_restart(conn, now_ns);
         }
         return DROP;
@@ -425,74 +423,8 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
 
 /* Sixth, the urgent pointer: urgent data is ordinary data here, in its place in the stream. */
 
-/* Two full segments, or anything that is not the next byte, are acknowledged at once
- * (RFC 5681 4.2); the rest may wait for a segment of ours to ride on. */
-static void ack_for_data(struct tcp_conn *conn, uint64_t now_ns)
-{
-    if (conn->rcv_nxt - conn->last_ack_sent >= 2ull * conn->mss) {
-        owe_ack(conn);
-    } else if (!conn->ack_at_ns) {
-        conn->ack_at_ns = now_ns + TCP_DELACK_NS;
-        tcp_timer_arm(conn);
-    }
-}
-
-/* Seventh: the text. */
-static enum verdict take_data(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
-{
-    struct tcp *tcp = conn->tcp;
-
-    if (seg->len == 0 && !(seg->flags & TCP_FIN))
-        return DROP;
-    if (seg->seq64 != conn->rcv_nxt) {
-        /* Requests are one segment long as a rule; keeping those behind a gap is not worth a
-         * buffer per connection. The duplicate ACK brings the gap quickly. */
-        stat_inc(&tcp->stats.drop_out_of_order);
-        owe_ack(conn);
-        return DROP;
-    }
-    if (seg->len == 0)
-        return CONTINUE;
-    if (conn->state != TCP_ESTABLISHED && conn->state != TCP_FIN_WAIT_1 &&
-        conn->state != TCP_FIN_WAIT_2)
-        return DROP; /* the peer has sent its FIN: nothing can follow */
-    conn->rcv_nxt += seg->len;
-    conn->rcv_wnd -= min_u32(conn->rcv_wnd, seg->len);
-    stat_add(&tcp->stats.bytes_in, seg->len);
-    ack_for_data(conn, now_ns);
-    if (conn->state == TCP_FIN_WAIT_2)
-        conn->idle_at_ns = now_ns + tcp->config.fin_wait_2_ns;
-    conn->ops->recv(conn->user, conn, seg->data, seg->len, now_ns);
-    return conn->state == TCP_CLOSED ? DROP : CONTINUE;
-}
-
-/* Eighth: the FIN, which take_data has found to be next. */
-static void take_fin(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
-{
-    if (!(seg->flags & TCP_FIN))
-        return;
-    switch (conn->state) {
-    case TCP_ESTABLISHED:
-    case TCP_FIN_WAIT_1:
-    case TCP_FIN_WAIT_2:
-        break;
-    default:
-        return; /* it was taken before */
-    }
-    conn->rcv_nxt++;
-    conn->rcv_adv = max_u64(conn->rcv_adv, conn->rcv_nxt);
-    owe_ack(conn);
-    if (conn->state == TCP_ESTABLISHED)
-        tcp_conn_set_state(conn, TCP_CLOSE_WAIT);
-    else if (conn->state == TCP_FIN_WAIT_1)
-        tcp_conn_set_state(conn, TCP_CLOSING);
-    conn->ops->recv_end(conn->user, conn, now_ns);
-    if (conn->state == TCP_FIN_WAIT_2)
-        tcp_conn_time_wait(conn, now_ns);
-}
-
 /* The whole of 3.10.7.4 for a segment that can fail none of the other checks. */
-static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+static bool input_fast(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
 {
     if (conn->state != TCP_ESTABLISHED || (seg->flags & ~TCP_PSH) != TCP_ACK)
         return false;
@@ -508,7 +440,7 @@ static bool input_fast(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_
     remember_ts(conn, seg, seg->seq64, now_ns);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
-        take_data(conn, seg, now_ns);
+        tcp_take_text(conn, seg, now_ns);
     return true;
 }
 
@@ -527,9 +459,7 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
     if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||
         check_ack(conn, seg, dgram, now_ns) == DROP)
         return;
-    if (take_data(conn, seg, now_ns) == DROP)
-        return;
-    take_fin(conn, seg, now_ns);
+    tcp_take_text(conn, seg, now_ns);
 }
 
 /* RFC 9293 3.10.7.4, fourth, TIME-WAIT, and RFC 6191: a SYN that is clearly newer opens anew. */

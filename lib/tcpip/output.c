@@ -139,9 +139,37 @@ static uint16_t window_to_tell(struct tcp_conn *conn, bool syn)
     return (uint16_t)field;
 }
 
-/* The TCP header of any segment but a stray RST. Whatever ACK was owed rides on it. */
+/* RFC 2018 3: what was kept ahead of a gap, the newest first; before that what came twice (RFC 2883
+ * 4), once. As many blocks as there is room for. */
+static uint8_t *put_sacks(struct tcp_conn *conn, uint8_t *opt)
+{
+    struct tcp_sack sacks[TCP_SACKS_MAX];
+    uint32_t max = conn->flags & CONN_TS ? TCP_SACKS_MAX - 1 : TCP_SACKS_MAX, n = 0;
+
+    if (conn->twice.start != conn->twice.end)
+        sacks[n++] = conn->twice;
+    conn->twice = (struct tcp_sack){0};
+    n += reasm_sacks(&conn->tcp->reasm, &conn->reasm, sacks + n, max - n);
+    if (n == 0)
+        return opt;
+    opt[0] = opt[1] = TCP_OPT_NOP;
+    opt[2] = TCP_OPT_SACK;
+    opt[3] = (uint8_t)(2 + 8 * n);
+    opt += 4;
+    for (uint32_t i = 0; i < n; i++, opt += 8) {
+        put_be32(opt, sacks[i].start);
+        put_be32(opt + 4, sacks[i].end);
+    }
+    return opt;
+}
+
+/*
+ * The TCP header of any segment but a stray RST. Whatever ACK was owed rides on it, unless it is
+ * one that counts only without data: a duplicate (RFC 5681 2), or SACK blocks, for which a segment
+ * of conn->mss bytes has no room.
+ */
 static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t seq, uint8_t flags,
-                       uint64_t now_ns)
+                       uint32_t len, uint64_t now_ns)
 {
     struct tcp_header *hdr = (void *)(frame->header + frame->header_len);
     uint8_t *end = (uint8_t *)(hdr + 1);
@@ -157,11 +185,14 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
         end = put_syn_options(conn, end, now_ns);
     else if (conn->flags & CONN_TS)
         end = put_timestamps(conn, end, now_ns);
+    if (len == 0 && (conn->flags & CONN_SACK) && flags == TCP_ACK)
+        end = put_sacks(conn, end);
     hdr->data_off = (uint8_t)((end - (uint8_t *)hdr) / 4 << 4);
     frame->header_len = (uint16_t)(end - frame->header);
     if (flags & TCP_ACK) {
         conn->last_ack_sent = conn->rcv_nxt;
-        conn->flags &= ~CONN_ACK_NOW;
+        if (len == 0 || !(conn->flags & CONN_ACK_ALONE))
+            conn->flags &= ~(CONN_ACK_NOW | CONN_ACK_ALONE);
         conn->ack_at_ns = 0;
     }
 }
@@ -185,7 +216,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
     at = frame->header_len;
     if (c)
         taken = cursor_take(c, frame, ip_caps(tcp->ip)->slices_max, len);
-    put_header(conn, frame, seq, taken == len ? flags | end_flags : flags, now_ns);
+    put_header(conn, frame, seq, taken == len ? flags | end_flags : flags, taken, now_ns);
     if (taken > conn->mss)
         frame->gso_size = conn->mss;
     put_checksum(conn, frame, at, frame->header_len - at + taken);

@@ -17,14 +17,15 @@
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
  * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
- * scoreboard.c, rack.c, recovery.c, pull.c, output.c; timers.c and sender.c beside them; stack.c is
- * the control path.
+ * scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c, output.c; timers.c and
+ * sender.c beside them; stack.c is the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "reasm.h"
 #include "sender.h"
 #include "tcpip.h"
 #include "wire.h"
@@ -46,7 +47,8 @@
 #define TCP_SWS_OVERRIDE_NS       (200 * NS_PER_MS) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 #define TCP_KEEPALIVE_PROBES      9
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
-#define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
+#define TCP_DUP_ACKS_OWED_MAX     NMIO_BATCH /* one for each segment of a turn */
+#define TCP_RESETS_OWED           256        /* per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
 #define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
 /* Ranges of one connection's scoreboard. A window of 64 MiB in frames of 60 KB has 1,100; more are
@@ -70,6 +72,8 @@ enum tcp_conn_flags {
     CONN_TLP = 1 << 13,      /* a loss probe may go beyond cwnd */
     CONN_PACED = 1 << 14,    /* waits for sender->pace_at_ns */
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
+    /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
+    CONN_ACK_ALONE = 1 << 16,
 };
 
 struct tcp_conn {
@@ -92,7 +96,8 @@ struct tcp_conn {
     uint16_t mss;   /* payload bytes of a full segment, options deducted */
     uint8_t state;  /* enum tcp_state */
     uint8_t snd_wscale, rcv_wscale;
-    uint64_t snd_wl1; /* seq and ack of the segment that last set snd_wnd */
+    uint8_t dup_acks_owed; /* beyond the one that CONN_ACK_NOW stands for */
+    uint64_t snd_wl1;      /* seq and ack of the segment that last set snd_wnd */
     uint64_t snd_wl2;
     uint64_t rto_at_ns;  /* 0: off. Retransmission, window probe or SYN */
     uint64_t ack_at_ns;  /* 0: off. Delayed ACK */
@@ -106,6 +111,8 @@ struct tcp_conn {
     uint64_t heard_ns;    /* last segment received */
     uint64_t progress_ns; /* snd_una moved, or the first byte after idleness went out */
     uint32_t srtt_us, rttvar_us, rto_us;
+    struct reasm reasm;    /* what arrived ahead of a gap */
+    struct tcp_sack twice; /* what arrived twice, told with the next ACK (RFC 2883); or empty */
     /* Cold: opening, lookup. */
     struct ip_flow flow;
     uint16_t local_port, remote_port;
@@ -144,7 +151,8 @@ struct tcp {
     struct list idle_senders; /* the longest idle first */
     struct timer_wheel wheel;
     struct mem_pool conns, senders, ranges;
-    uint32_t *buckets; /* index + 1 of the first connection */
+    struct mem_pool reasm; /* struct reasm_buf */
+    uint32_t *buckets;     /* index + 1 of the first connection */
     uint32_t bucket_mask;
     uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
     struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
@@ -199,6 +207,13 @@ static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
 }
 
+/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
+ * since short segments and holes leave buffers half empty. */
+static inline uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+{
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+}
+
 static inline bool tcp_fin_due(const struct tcp_conn *conn)
 {
     return (conn->flags & (CONN_CLOSING | CONN_FIN_SENT)) == CONN_CLOSING;
@@ -232,6 +247,11 @@ void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_bury(struct tcp *tcp);
 uint32_t tcp_our_mss(const struct tcp_conn *conn);
 uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
+
+/* receive.c */
+void tcp_owe_ack(struct tcp_conn *conn);
+void tcp_arrived_twice(struct tcp_conn *conn, uint64_t start, uint64_t end);
+void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
 
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);

@@ -323,6 +323,16 @@ static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
     return rc;
 }
 
+static void pull_acks(struct tcp_conn *conn, uint64_t now_ns)
+{
+    uint32_t count = 1u + conn->dup_acks_owed;
+
+    conn->dup_acks_owed = 0;
+    stat_add(&conn->tcp->stats.acks_out, count);
+    while (count--)
+        tcp_emit_bare(conn, acceptable_seq(conn), TCP_ACK, now_ns);
+}
+
 /* Everything that the connection owes. */
 static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
 {
@@ -339,10 +349,8 @@ static enum asked pull_conn(struct tcp_conn *conn, bool dry, uint64_t now_ns)
         conn->flags &= ~CONN_KEEPALIVE;
         tcp_emit_bare(conn, conn->snd_nxt - 1, TCP_ACK, now_ns);
     }
-    if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT) {
-        stat_inc(&conn->tcp->stats.acks_out);
-        tcp_emit_bare(conn, acceptable_seq(conn), TCP_ACK, now_ns);
-    }
+    if ((conn->flags & CONN_ACK_NOW) && conn->state > TCP_SYN_SENT)
+        pull_acks(conn, now_ns);
     return rc;
 }
 

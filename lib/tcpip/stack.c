@@ -17,6 +17,7 @@ struct tcp_config tcp_config_default(void)
         .conns_max = 65536,
         .half_open_max = 2048,
         .rcv_wnd_bytes = 32 * 1024,
+        .reasm_max = 4096,   /* 8 MiB: a hundred downloads at once with a hole in each */
         .watermark_mss = 10, /* dissertation 4.3.2 */
         .asked_max_bytes = 256 * 1024,
         .cc = "cubic",
@@ -65,7 +66,8 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp->half_open =
         mem_arena_alloc(config->arena, config->half_open_max * sizeof(*tcp->half_open), CACHE_LINE);
     if (!tcp->buckets || !tcp->half_open ||
-        mem_pool_init(&tcp->conns, config->arena, sizeof(struct tcp_conn), config->conns_max) < 0)
+        mem_pool_init(&tcp->conns, config->arena, sizeof(struct tcp_conn), config->conns_max) < 0 ||
+        mem_pool_init(&tcp->reasm, config->arena, sizeof(struct reasm_buf), config->reasm_max) < 0)
         return -ENOMEM;
     tcp->bucket_mask = buckets - 1;
     tcp->config = *config;
@@ -271,6 +273,11 @@ const uint64_t *tcp_state_counts(const struct tcp *tcp)
 bool tcp_starved(const struct tcp *tcp)
 {
     return tcp->starved;
+}
+
+size_t tcp_reasm_bytes(uint32_t reasm_max)
+{
+    return reasm_max * (sizeof(struct reasm_buf) + sizeof(void *));
 }
 
 size_t tcp_conn_bytes(void)

@@ -83,6 +83,8 @@ struct tcp_ops {
     X(t, bytes_in, "payload bytes accepted")                                                       \
     X(t, bytes_out, "payload bytes sent, retransmissions included")                                \
     X(t, bytes_acked, "payload bytes acknowledged")                                                \
+    X(t, out_of_order, "segments ahead of a gap")                                                  \
+    X(t, duplicates, "segments received of which some or all had arrived before")                  \
     X(t, fast_path, "segments that took the short way")                                            \
     X(t, passive_opens, "connections accepted")                                                    \
     X(t, active_opens, "connections opened by us")                                                 \
@@ -122,7 +124,9 @@ struct tcp_ops {
     X(t, drop_checksum, "segments with a wrong checksum")                                          \
     X(t, drop_options, "segments whose options are malformed; the rest of them is ignored")        \
     X(t, drop_out_of_window, "segments outside the receive window")                                \
-    X(t, drop_out_of_order, "segments ahead of a gap, not kept: the peer sends them again")        \
+    X(t, drop_reasm_pool, "segments ahead of a gap, not kept: reasm_max buffers are in use")       \
+    X(t, drop_reasm_conn, "segments ahead of a gap, not kept: the connection keeps its share")     \
+    X(t, drop_reasm_holes, "segments ahead of a gap, not kept: there are too many gaps")           \
     X(t, drop_paws, "segments older than the timestamps allow (RFC 7323)")                         \
     X(t, drop_ack, "segments with an impossible acknowledgment")                                   \
     X(t, drop_bad_flags, "segments with flags that their state does not admit")                    \
@@ -143,6 +147,8 @@ struct tcp_config {
     uint32_t half_open_max;   /* in SYN-RECEIVED: beyond, the oldest is given up. Each may hold a
                                  neighbour: fewer than eth_config.neigh_max */
     uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
+    uint32_t reasm_max;       /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
+                                 kept */
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */
@@ -240,6 +246,8 @@ struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn); /* in the same pl
 const struct tcp_stats *tcp_stats(const struct tcp *tcp);
 /* Connections by state, read with stat_get from any thread. */
 const uint64_t *tcp_state_counts(const struct tcp *tcp);
+/* What the buffers of reasm_max take from the arena. */
+size_t tcp_reasm_bytes(uint32_t reasm_max);
 /* Bytes of memory that one connection costs: the block and its share of the table. */
 size_t tcp_conn_bytes(void);
 

@@ -575,6 +575,7 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     config.conns_max = s->conns_max ? s->conns_max : 64;
     config.half_open_max = s->half_open_max ? s->half_open_max : 32;
     config.rcv_wnd_bytes = s->rcv_wnd_bytes ? s->rcv_wnd_bytes : config.rcv_wnd_bytes;
+    config.reasm_max = s->reasm_max ? s->reasm_max : 256;
     config.asked_max_bytes = s->asked_max_bytes ? s->asked_max_bytes : config.asked_max_bytes;
     config.watermark_mss = s->watermark_mss ? s->watermark_mss : config.watermark_mss;
     config.mss_max = s->mss_max;
@@ -602,6 +603,7 @@ void trace_close(struct trace *t)
     assert_int_equal(t->tcp->conns.in_use, found);
     tcpip_close(t->tcp);
     assert_int_equal(t->tcp->conns.in_use, 0);
+    assert_int_equal(t->tcp->reasm.in_use, 0);
     assert_int_equal(t->chunks.in_use, 0);
     ip_close(t->ip);
     eth_close(t->eth);

@@ -58,6 +58,7 @@ static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
         config.half_open_max = (uint32_t)world_range(rand, 1, config.conns_max);
     config.rcv_wnd_bytes = (uint32_t)world_range_log(rand, 512, 1 << 20);
     config.watermark_mss = (uint32_t)world_range(rand, 1, 10);
+    config.reasm_max = (uint32_t)(rand_chance(rand, 0.3) ? world_range(rand, 0, 16) : 512);
     config.asked_max_bytes = (uint32_t)world_range_log(rand, 16384, 1 << 20);
     if (rand_chance(rand, 0.3))
         config.mss_max = (uint16_t)world_range(rand, 88, 1460);
