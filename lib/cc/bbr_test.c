@@ -167,6 +167,24 @@ static void silence_is_probe_enough(void **state)
     bottleneck_close(&b);
 }
 
+/* Whatever the phase, it restarts at the rate of the path, and not a quarter above. */
+static void silence_in_a_probe_calms_it(void **state)
+{
+    struct bottleneck b;
+
+    one_flow(&b, 10 * BDP);
+    run_to(&b, PROBE_BW_UP, 6000);
+    b.flows[0].pause_ns = b.now_ns;
+    b.flows[0].resume_ns = b.now_ns + 150 * NS_PER_MS;
+    run_ms(&b, 149);
+    assert_int_equal(b.flows[0].flight, 0);
+    assert_int_not_equal(model(&b)->state, PROBE_BW_CRUISE);
+    assert_true(b.flows[0].cc.pacing_bps != model(&b)->bw * 99 / 100);
+    run_ms(&b, 5);
+    assert_near((double)b.flows[0].cc.pacing_bps, (double)model(&b)->bw * 0.99, 2);
+    bottleneck_close(&b);
+}
+
 /* Never exiting Startup when application-limited with no loss. */
 static void a_slow_application_proves_nothing(void **state)
 {
@@ -425,6 +443,7 @@ int main(void)
         cmocka_unit_test(bandwidth_is_probed_in_turn),
         cmocka_unit_test(the_round_trip_is_probed),
         cmocka_unit_test(silence_is_probe_enough),
+        cmocka_unit_test(silence_in_a_probe_calms_it),
         cmocka_unit_test(a_slow_application_proves_nothing),
         cmocka_unit_test(loss_ends_startup),
         cmocka_unit_test(loss_ends_a_probe),
