@@ -83,7 +83,7 @@ static void arm_rto(struct bottleneck *b, struct flow *f)
     f->rto_ns = f->flight ? b->now_ns + rto(f) : NEVER;
 }
 
-/* --- Sending ---------------------------------------------------------------------------------- */
+/* --- Sending ------------------------------------------------------------------------------ */
 
 /* When there is something to send, as far as the application goes. */
 static uint64_t data_ns(const struct bottleneck *b, const struct flow *f)
@@ -171,7 +171,7 @@ static void flow_send(struct bottleneck *b, struct flow *f)
     note_limits(b, f);
 }
 
-/* --- Losses ----------------------------------------------------------------------------------- */
+/* --- Losses ------------------------------------------------------------------------------- */
 
 static void packet_lost(struct bottleneck *b, struct flow *f, const struct packet *p)
 {
@@ -235,7 +235,7 @@ static void reduce_proportionally(struct flow *f, uint32_t delivered)
     f->cc.cwnd = max_u32(f->cc.cwnd, BOTTLENECK_MSS);
 }
 
-/* --- ACKs ------------------------------------------------------------------------------------- */
+/* --- ACKs --------------------------------------------------------------------------------- */
 
 static void sample_rtt(struct flow *f, uint32_t rtt_us)
 {

@@ -21,7 +21,7 @@ struct path {
 static const struct path PATHS[] = {
     {1 * MBPS, 50000}, {10 * MBPS, 20000}, {20 * MBPS, 100000}, {100 * MBPS, 40000}};
 
-static const struct cc_algorithm *const ALGORITHMS[] = {&cc_newreno, &cc_cubic};
+static const struct cc_algorithm *const ALGORITHMS[] = {&cc_newreno, &cc_cubic, &cc_bbr};
 
 static uint32_t bdp(const struct path *p)
 {
@@ -100,6 +100,74 @@ static void random_loss_stops_newreno(void **state)
     bottleneck_close(&b);
 }
 
+/*
+ * One lost packet in a hundred is not congestion for BBR, but not nothing either: every round with
+ * a loss takes a little from the short-term bandwidth until the next probe, two to three seconds
+ * later. So the longer the round trip, the less of it.
+ */
+static void random_loss_does_not_stop_bbr(void **state)
+{
+    static const struct {
+        struct path path;
+        double least;
+    } CASES[] = {{{20 * MBPS, 50000}, 0.72}, {{100 * MBPS, 100000}, 0.85}};
+
+    for (size_t i = 0; i < array_len(CASES); i++) {
+        const struct path *p = &CASES[i].path;
+        struct bottleneck b;
+        double used;
+
+        bottleneck_open(&b, p->rate_bps, bdp(p), 7);
+        b.loss_ppm = 10000;
+        bottleneck_add(&b, &cc_bbr, p->rtt_us, 0);
+        used = utilisation(&b, p, 10, 100);
+        print_message("bbr: %.3f used\n", used);
+        assert_true(used > CASES[i].least);
+        bottleneck_close(&b);
+    }
+}
+
+/* A buffer of five BDP: CUBIC fills it, BBR has no use for it. */
+static void bbr_leaves_the_queue_alone(void **state)
+{
+    const struct path p = {20 * MBPS, 50000};
+
+    for (int i = 0; i < 2; i++) {
+        struct bottleneck b;
+        double used, queue;
+
+        bottleneck_open(&b, p.rate_bps, 5 * bdp(&p), 7);
+        bottleneck_add(&b, i ? &cc_bbr : &cc_cubic, p.rtt_us, 0);
+        used = utilisation(&b, &p, 5, 60);
+        queue = (double)bottleneck_queue_mean(&b) / bdp(&p);
+        print_message("%.3f used, %.2f of a BDP queued\n", used, queue);
+        assert_true(used > 0.9);
+        if (i)
+            assert_true(queue < 0.2 && b.queue_max < bdp(&p) * 5 / 4);
+        else
+            assert_true(queue > 1);
+        assert_true(b.flows[0].lost < (i ? 1 : 1000 * BOTTLENECK_MSS));
+        bottleneck_close(&b);
+    }
+}
+
+/* A tenth of a BDP, where a sawtooth has no room. */
+static void bbr_fills_it_past_a_shallow_buffer(void **state)
+{
+    const struct path p = {100 * MBPS, 40000};
+    struct bottleneck b;
+    double used;
+
+    bottleneck_open(&b, p.rate_bps, bdp(&p) / 10, 7);
+    bottleneck_add(&b, &cc_bbr, p.rtt_us, 0);
+    used = utilisation(&b, &p, 5, 60);
+    print_message("bbr: %.3f used, %.4f lost\n", used,
+                  (double)b.flows[0].lost / (double)b.flows[0].delivered);
+    assert_true(used > 0.85);
+    assert_true(b.flows[0].lost < b.flows[0].delivered / 50);
+    bottleneck_close(&b);
+}
+
 /* What the second flow delivered for each byte of the first, between the two times. */
 static double share(struct bottleneck *b, unsigned from_s, unsigned to_s)
 {
@@ -156,12 +224,58 @@ static void cubic_is_friendly_to_reno(void **state)
     bottleneck_close(&b);
 }
 
+static void two_bbr_flows_converge(void **state)
+{
+    const struct path p = {20 * MBPS, 40000};
+    double sum = 0;
+
+    for (uint64_t start = 0; start < STARTS; start++) {
+        struct bottleneck b;
+        double ratio;
+
+        bottleneck_open(&b, p.rate_bps, 2 * bdp(&p), 3);
+        bottleneck_add(&b, &cc_bbr, p.rtt_us, 0);
+        bottleneck_add(&b, &cc_bbr, p.rtt_us, (20000 + start * 37) * NS_PER_MS);
+        ratio = share(&b, 60, 200);
+        sum += ratio;
+        bottleneck_close(&b);
+    }
+    print_message("the later has %.2f of the earlier\n", sum / STARTS);
+    assert_true(sum / STARTS > 0.75 && sum / STARTS < 1.33);
+}
+
+/* Beside CUBIC neither starves. */
+static void bbr_and_cubic_coexist(void **state)
+{
+    const struct path p = {20 * MBPS, 40000};
+
+    for (unsigned buffer = 1; buffer <= 4; buffer *= 2) {
+        struct bottleneck b;
+        double ratio;
+
+        bottleneck_open(&b, p.rate_bps, buffer * bdp(&p), 3);
+        bottleneck_add(&b, &cc_cubic, p.rtt_us, 0);
+        bottleneck_add(&b, &cc_bbr, p.rtt_us, 5 * NS_PER_S);
+        ratio = share(&b, 30, 200);
+        print_message("%u BDP of buffer: bbr has %.2f of cubic's\n", buffer, ratio);
+        assert_true(ratio > 0.15 && ratio < 5);
+        bottleneck_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_flow_fills_the_pipe),   cmocka_unit_test(marks_fill_it_without_loss),
-        cmocka_unit_test(random_loss_stops_newreno), cmocka_unit_test(two_cubic_flows_converge),
+        cmocka_unit_test(one_flow_fills_the_pipe),
+        cmocka_unit_test(marks_fill_it_without_loss),
+        cmocka_unit_test(random_loss_stops_newreno),
+        cmocka_unit_test(random_loss_does_not_stop_bbr),
+        cmocka_unit_test(bbr_leaves_the_queue_alone),
+        cmocka_unit_test(bbr_fills_it_past_a_shallow_buffer),
+        cmocka_unit_test(two_cubic_flows_converge),
         cmocka_unit_test(cubic_is_friendly_to_reno),
+        cmocka_unit_test(two_bbr_flows_converge),
+        cmocka_unit_test(bbr_and_cubic_coexist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #define PACING_PERCENT            120
 #define PACING_QUANTA_PER_SECOND  1000 /* a burst is at most a millisecond's worth */
 
-static const struct cc_algorithm *const ALGORITHMS[] = {&cc_newreno, &cc_cubic};
+static const struct cc_algorithm *const ALGORITHMS[] = {&cc_newreno, &cc_cubic, &cc_bbr};
 
 const struct cc_algorithm *cc_find(const char *name)
 {

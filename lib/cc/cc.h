@@ -49,7 +49,7 @@ struct cc_ack {
     bool in_recovery;    /* fast recovery, or the slow start after a timeout */
     bool window_limited; /* the window was what kept more from being sent (RFC 7661) */
     bool ece;            /* it carries an ECN echo (each such ACK; cc_on_ecn is once a round) */
-    /* The rate sample; rate_interval_ns 0: none. */
+    /* The rate sample; rate_interval_ns 0: no rate. The rest holds if `delivered` is not 0. */
     uint64_t rate_delivered; /* bytes delivered during the interval */
     uint64_t rate_interval_ns;
     uint64_t delivered_total; /* by the connection, after this ACK */
@@ -78,7 +78,8 @@ struct cc {
     uint64_t pacing_bps;
     uint32_t quantum;
     uint16_t mss;
-    uint16_t reserved;
+    bool no_sack; /* the peer acknowledges in order only; set after cc_open */
+    uint8_t reserved;
     uint64_t state[CC_STATE_WORDS]; /* private to the algorithm */
 };
 

@@ -5,6 +5,7 @@ static void algorithms_have_names(void **state)
 {
     assert_ptr_equal(cc_find("newreno"), &cc_newreno);
     assert_ptr_equal(cc_find("cubic"), &cc_cubic);
+    assert_ptr_equal(cc_find("bbr"), &cc_bbr);
     assert_null(cc_find("vegas"));
     assert_null(cc_find(""));
 }

@@ -79,6 +79,12 @@ static void growth_is_bounded(void **state)
     assert_near(cc.cwnd, 105000, 2);
     window_acked(&cc, T0 + UINT64_MAX / 2);
     assert_near(cc.cwnd, 157500, 2);
+    /* Where W_cubic is far beyond any window, and its bytes beyond 32 bits. */
+    for (uint64_t s = 150; s < 2500; s += 50) {
+        reduced_from(&cc, 100000);
+        window_acked(&cc, T0 + s * SECOND);
+        assert_near(cc.cwnd, 105000, 2);
+    }
 }
 
 /*
@@ -258,14 +264,23 @@ static void the_first_slow_start_is_careful(void **state)
     assert_near(cc.cwnd, cc.ssthresh + 10800, 2000);
 }
 
+/* HyStart++ is for the first: a later one ends at ssthresh, whatever the round trip does. */
 static void later_slow_starts_know_where_to_end(void **state)
 {
     struct cc cc;
+    uint64_t una = 0;
 
     cc_open(&cc, &cc_cubic, MSS, T0);
     cc.ssthresh = 95000;
-    for (int i = 0; i < 85; i++)
-        feed(&cc, MSS, 10000u * (uint32_t)(i + 1), T0);
+    for (uint32_t i = 0; i < 85; i++) {
+        struct cc_ack ack = full_ack(&cc, MSS, T0);
+
+        una += MSS;
+        ack.snd_una = una;
+        ack.snd_nxt = una + (i ? 10 : 9) * MSS;
+        ack.rtt_us = 40000 + i / 10 * 40000;
+        cc_cubic.on_ack(&cc, &ack);
+    }
     assert_int_equal(cc.cwnd, 95000);
     feed(&cc, MSS, 0, T0);
     assert_int_equal(cc.cwnd, 95000);

@@ -43,7 +43,9 @@ static void slow_start_ends_at_ssthresh(void **state)
     open_at(&cc, 10000, 15000);
     feed(&cc, 10000, 10000, 0);
     assert_int_equal(cc.cwnd, 15000);
-    feed(&cc, 10000, 10000, 0); /* with the 5000 that were left: a window */
+    feed(&cc, 10000, 10000, 0); /* with the 5000 that were left: a window, and nothing more */
+    assert_int_equal(cc.cwnd, 16000);
+    feed(&cc, 15999, 10000, 0);
     assert_int_equal(cc.cwnd, 16000);
 }
 
