@@ -247,8 +247,8 @@ static void trim(struct tcp_conn *conn, struct tcp_seg *seg)
 {
     uint64_t end;
 
-    if (seg->flags & TCP_SYN)
-        return; /* challenged as it is, wherever it lies (RFC 5961 4.2) */
+    if (seg->flags & (TCP_SYN | TCP_RST))
+        return; /* judged by the number that they bear, wherever it lies (RFC 5961 3.2, 4.2) */
     if (seg->seq64 < conn->rcv_nxt) {
         uint64_t old = min_u64(conn->rcv_nxt - seg->seq64, seg->len);
 
@@ -462,11 +462,13 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
     tcp_take_text(conn, seg, now_ns);
 }
 
-/* RFC 9293 3.10.7.4, fourth, TIME-WAIT, and RFC 6191: a SYN that is clearly newer opens anew. */
+/* RFC 9293 3.10.7.4, fourth, TIME-WAIT, and RFC 6191: a SYN that is clearly newer opens anew. Where
+ * nobody listens it must not: it would only end the wait before its time. */
 static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     if (conn->state != TCP_TIME_WAIT ||
-        (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+        (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
+        !listener_find(conn->tcp, &conn->flow.local, conn->local_port))
         return false;
     if ((conn->flags & CONN_TS) && seg->has_ts && seg->tsval != conn->ts_recent)
         return (int32_t)(seg->tsval - conn->ts_recent) > 0;

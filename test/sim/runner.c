@@ -117,9 +117,15 @@ static void report(const struct board *board)
 
 int runner_main(int argc, char **argv, runner_run *run, const void *shared)
 {
+    return runner_main_ending(argc, argv, run, shared, NULL);
+}
+
+int runner_main_ending(int argc, char **argv, runner_run *run, const void *shared,
+                       const struct runner_end *end)
+{
     struct options options;
     struct board *board;
-    uint64_t number = 0;
+    uint64_t number = 0, batches;
     bool good = true;
 
     if (!options_parse(&options, argc, argv))
@@ -130,7 +136,10 @@ int runner_main(int argc, char **argv, runner_run *run, const void *shared)
         fprintf(stderr, "%s: no memory\n", argv[0]);
         return 1;
     }
-    printf("1..%llu\n", (unsigned long long)((options.to - options.from) / RUNNER_BATCH + 1));
+    if (options.from == options.to)
+        end = NULL;
+    batches = (options.to - options.from) / RUNNER_BATCH + 1;
+    printf("1..%llu\n", (unsigned long long)(batches + (end != NULL)));
     for (uint64_t from = options.from; good && from <= options.to; from += RUNNER_BATCH) {
         uint64_t to = min_u64(from + RUNNER_BATCH - 1, options.to);
 
@@ -141,8 +150,12 @@ int runner_main(int argc, char **argv, runner_run *run, const void *shared)
         if (options.from == options.to && good)
             printf("# parameters: %s\n", board->params);
     }
-    if (!good)
+    if (!good) {
         report(board);
+    } else if (end) {
+        good = end->conclude(shared, options.to - options.from + 1);
+        printf("%s %llu - %s\n", good ? "ok" : "not ok", (unsigned long long)++number, end->name);
+    }
     munmap(board, sizeof(*board));
     return good ? 0 : 1;
 }

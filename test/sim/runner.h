@@ -26,4 +26,12 @@ typedef void runner_run(struct world *world);
 /* `shared` is what all runs have in common and none changes: world->shared. */
 int runner_main(int argc, char **argv, runner_run *run, const void *shared);
 
+/* One test more, after `seeds` runs that were all good. Not after a single seed. */
+struct runner_end {
+    bool (*conclude)(const void *shared, uint64_t seeds);
+    const char *name;
+};
+int runner_main_ending(int argc, char **argv, runner_run *run, const void *shared,
+                       const struct runner_end *end);
+
 #endif
