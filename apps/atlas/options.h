@@ -30,6 +30,7 @@ struct serve_options {
     uint32_t arena_mib;     /* of chunks, all workers together */
     uint32_t read_kib;
     uint32_t mtu;                /* 0: the port's own */
+    uint32_t mss;                /* 0: what the MTU allows */
     struct worker_limits limits; /* conns: all workers together */
     uint64_t drain_ns;
     bool cors;

@@ -52,6 +52,8 @@ struct worker_limits {
     uint32_t conns;
     uint64_t phase_ns[SESSION_PHASES];
     uint64_t user_timeout_ns;
+    uint64_t keepalive_ns; /* without a word from the client, before it is asked; 0: never */
+    uint64_t time_wait_ns;
 };
 
 struct worker_config {
@@ -64,6 +66,7 @@ struct worker_config {
     uint32_t addr_count;
     const struct ip_addr *gateway; /* or NULL */
     uint16_t listen_port;
+    uint16_t mss_max;    /* 0: what the MTU allows */
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
