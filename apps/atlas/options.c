@@ -34,7 +34,7 @@ static const char usage[] =
     "  --cc NAME                congestion control: cubic or newreno (cubic)\n"
     "  --mtu BYTES              largest IP packet (the port's)\n"
     "  --mss BYTES              largest TCP segment, 536 or more (what the MTU allows)\n"
-    "times\n"
+    "  --rate [PATTERN=]BITS    most bits per second of an object (k, M, G); several times\n"
     "  --pcap FILE              write every packet to a pcapng file\n"
     "  --admin ADDRESS:PORT     /metrics, /status and /healthz on a socket of the kernel\n"
     "  --arena MIB              memory for data in flight, all workers together\n"
@@ -65,6 +65,7 @@ enum option_id {
     OPT_CC,
     OPT_MTU,
     OPT_MSS,
+    OPT_RATE,
     OPT_PCAP,
     OPT_ADMIN,
     OPT_ARENA,
@@ -96,6 +97,7 @@ static const struct option long_options[] = {
     {"cc", required_argument, NULL, OPT_CC},
     {"mtu", required_argument, NULL, OPT_MTU},
     {"mss", required_argument, NULL, OPT_MSS},
+    {"rate", required_argument, NULL, OPT_RATE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"admin", required_argument, NULL, OPT_ADMIN},
     {"arena", required_argument, NULL, OPT_ARENA},
@@ -237,6 +239,24 @@ static bool take_read_size(struct serve_options *o, const char *text)
     return false;
 }
 
+static bool take_rate(struct serve_options *o, const char *text)
+{
+    switch (rate_rules_add(&o->rates, text)) {
+    case 0:
+        return true;
+    case -ENOSPC:
+        log_error("--rate can be given %d times at most", RATE_RULES_MAX);
+        return false;
+    case -EINVAL:
+        log_error("--rate takes a path with one * at most before the =, as in *.m4s=8M, not '%s'",
+                  text);
+        return false;
+    default:
+        log_error("--rate takes whole bits per second from 8k to 1000G, as in 25M, not '%s'", text);
+        return false;
+    }
+}
+
 /* --- timeouts and limits of TCP and HTTP ------------------------------------------------------ */
 
 static bool take_limit(struct worker_limits *limits, int id, const char *arg)
@@ -295,6 +315,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         return number_u32("mtu", arg, 576, 65535, &o->mtu);
     case OPT_MSS:
         return number_u32("mss", arg, MSS_MIN, MSS_MAX, &o->mss);
+    case OPT_RATE:
+        return take_rate(o, arg);
     case OPT_PCAP:
         o->pcap = arg;
         return true;

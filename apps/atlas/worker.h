@@ -27,6 +27,7 @@
 #include "ip/ip.h"
 #include "mem/mem.h"
 #include "nmio/nmio.h"
+#include "rate.h"
 #include "tcpip/tcpip.h"
 
 #define WORKER_ADDRS_MAX 16
@@ -66,8 +67,9 @@ struct worker_config {
     uint32_t addr_count;
     const struct ip_addr *gateway; /* or NULL */
     uint16_t listen_port;
-    uint16_t mss_max;    /* 0: what the MTU allows */
-    uint32_t read_bytes; /* of one chunk: a multiple of a page */
+    const struct rate_rules *rates; /* or NULL: no object has a limit */
+    uint16_t mss_max;               /* 0: what the MTU allows */
+    uint32_t read_bytes;            /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;
@@ -111,6 +113,7 @@ struct response {
     uint64_t start;                      /* stream offset of its first byte */
     uint32_t refs;                       /* one of the session, one of each read */
     const struct diskmap_object *object; /* pinned, or NULL */
+    uint64_t bytes_per_s;                /* at most; 0: as fast as it goes */
     struct http1_ranges *multi;
     struct http1_entity entity;
     struct http1_response http;
