@@ -15,6 +15,8 @@
 #define CONNS_MAX        4000000
 #define SECONDS_MAX      86400
 #define ARENA_MIB_MAX    65536
+#define MSS_MIN          536   /* RFC 9293 MUST-15: what every path takes */
+#define MSS_MAX          65495 /* an IPv4 packet without its headers */
 
 static const char usage[] =
     "usage: atlas serve --port tap:NAME --addr ADDRESS/BITS (--volume SPEC... | --root DIR) "
@@ -31,6 +33,8 @@ static const char usage[] =
     "  --poll adaptive|busy     sleep when idle, or never (adaptive)\n"
     "  --cc NAME                congestion control: cubic or newreno (cubic)\n"
     "  --mtu BYTES              largest IP packet (the port's)\n"
+    "  --mss BYTES              largest TCP segment, 536 or more (what the MTU allows)\n"
+    "  --rate [PATTERN=]BITS    most bits per second of an object (k, M, G); several times\n"
     "  --pcap FILE              write every packet to a pcapng file\n"
     "  --admin ADDRESS:PORT     /metrics, /status and /healthz on a socket of the kernel\n"
     "  --arena MIB              memory for data in flight, all workers together\n"
@@ -41,6 +45,8 @@ static const char usage[] =
     "  --send-timeout S         without the client taking anything (60)\n"
     "  --linger-timeout S       for the client to close after us (30)\n"
     "  --user-timeout S         without an answer from the client's machine (100)\n"
+    "  --keepalive S            of silence before a client is asked whether it is there (never)\n"
+    "  --time-wait S            for which a closed connection's numbers are kept apart (60)\n"
     "  --drain-timeout S        for responses to end after SIGTERM (30)\n"
     "  --cors                   let pages of any origin read what is served\n"
     "  --cache-control VALUE    the Cache-Control field of responses\n"
@@ -58,6 +64,8 @@ enum option_id {
     OPT_POLL,
     OPT_CC,
     OPT_MTU,
+    OPT_MSS,
+    OPT_RATE,
     OPT_PCAP,
     OPT_ADMIN,
     OPT_ARENA,
@@ -68,6 +76,8 @@ enum option_id {
     OPT_SEND_TIMEOUT,
     OPT_LINGER_TIMEOUT,
     OPT_USER_TIMEOUT,
+    OPT_KEEPALIVE,
+    OPT_TIME_WAIT,
     OPT_DRAIN_TIMEOUT,
     OPT_CORS,
     OPT_CACHE_CONTROL,
@@ -86,6 +96,8 @@ static const struct option long_options[] = {
     {"poll", required_argument, NULL, OPT_POLL},
     {"cc", required_argument, NULL, OPT_CC},
     {"mtu", required_argument, NULL, OPT_MTU},
+    {"mss", required_argument, NULL, OPT_MSS},
+    {"rate", required_argument, NULL, OPT_RATE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"admin", required_argument, NULL, OPT_ADMIN},
     {"arena", required_argument, NULL, OPT_ARENA},
@@ -96,6 +108,8 @@ static const struct option long_options[] = {
     {"send-timeout", required_argument, NULL, OPT_SEND_TIMEOUT},
     {"linger-timeout", required_argument, NULL, OPT_LINGER_TIMEOUT},
     {"user-timeout", required_argument, NULL, OPT_USER_TIMEOUT},
+    {"keepalive", required_argument, NULL, OPT_KEEPALIVE},
+    {"time-wait", required_argument, NULL, OPT_TIME_WAIT},
     {"drain-timeout", required_argument, NULL, OPT_DRAIN_TIMEOUT},
     {"cors", no_argument, NULL, OPT_CORS},
     {"cache-control", required_argument, NULL, OPT_CACHE_CONTROL},
@@ -225,10 +239,54 @@ static bool take_read_size(struct serve_options *o, const char *text)
     return false;
 }
 
+static bool take_rate(struct serve_options *o, const char *text)
+{
+    switch (rate_rules_add(&o->rates, text)) {
+    case 0:
+        return true;
+    case -ENOSPC:
+        log_error("--rate can be given %d times at most", RATE_RULES_MAX);
+        return false;
+    case -EINVAL:
+        log_error("--rate takes a path with one * at most before the =, as in *.m4s=8M, not '%s'",
+                  text);
+        return false;
+    default:
+        log_error("--rate takes whole bits per second from 8k to 1000G, as in 25M, not '%s'", text);
+        return false;
+    }
+}
+
+/* --- timeouts and limits of TCP and HTTP ------------------------------------------------------ */
+
+static bool take_limit(struct worker_limits *limits, int id, const char *arg)
+{
+    uint64_t *phase_ns = limits->phase_ns;
+
+    switch (id) {
+    case OPT_CONNS:
+        return number_u32("conns", arg, 1, CONNS_MAX, &limits->conns);
+    case OPT_HEADER_TIMEOUT:
+        return seconds("header-timeout", arg, &phase_ns[PHASE_HEAD]);
+    case OPT_IDLE_TIMEOUT:
+        return seconds("idle-timeout", arg, &phase_ns[PHASE_IDLE]);
+    case OPT_SEND_TIMEOUT:
+        return seconds("send-timeout", arg, &phase_ns[PHASE_SEND]);
+    case OPT_LINGER_TIMEOUT:
+        return seconds("linger-timeout", arg, &phase_ns[PHASE_LINGER]);
+    case OPT_USER_TIMEOUT:
+        return seconds("user-timeout", arg, &limits->user_timeout_ns);
+    case OPT_KEEPALIVE:
+        return seconds("keepalive", arg, &limits->keepalive_ns);
+    case OPT_TIME_WAIT:
+        return seconds("time-wait", arg, &limits->time_wait_ns);
+    default: /* getopt has said what is wrong */
+        return false;
+    }
+}
+
 static bool take_option(struct serve_options *o, int id, char *arg)
 {
-    uint64_t *phase_ns = o->limits.phase_ns;
-
     switch (id) {
     case OPT_PORT:
         o->port = arg;
@@ -255,6 +313,10 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         return take_cc(o, arg);
     case OPT_MTU:
         return number_u32("mtu", arg, 576, 65535, &o->mtu);
+    case OPT_MSS:
+        return number_u32("mss", arg, MSS_MIN, MSS_MAX, &o->mss);
+    case OPT_RATE:
+        return take_rate(o, arg);
     case OPT_PCAP:
         o->pcap = arg;
         return true;
@@ -264,18 +326,6 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         return number_u32("arena", arg, 1, ARENA_MIB_MAX, &o->arena_mib);
     case OPT_READ_SIZE:
         return take_read_size(o, arg);
-    case OPT_CONNS:
-        return number_u32("conns", arg, 1, CONNS_MAX, &o->limits.conns);
-    case OPT_HEADER_TIMEOUT:
-        return seconds("header-timeout", arg, &phase_ns[PHASE_HEAD]);
-    case OPT_IDLE_TIMEOUT:
-        return seconds("idle-timeout", arg, &phase_ns[PHASE_IDLE]);
-    case OPT_SEND_TIMEOUT:
-        return seconds("send-timeout", arg, &phase_ns[PHASE_SEND]);
-    case OPT_LINGER_TIMEOUT:
-        return seconds("linger-timeout", arg, &phase_ns[PHASE_LINGER]);
-    case OPT_USER_TIMEOUT:
-        return seconds("user-timeout", arg, &o->limits.user_timeout_ns);
     case OPT_DRAIN_TIMEOUT:
         return seconds("drain-timeout", arg, &o->drain_ns);
     case OPT_CORS:
@@ -284,8 +334,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
     case OPT_CACHE_CONTROL:
         o->cache_control = arg;
         return true;
-    default: /* getopt has said what is wrong */
-        return false;
+    default:
+        return take_limit(&o->limits, id, arg);
     }
 }
 

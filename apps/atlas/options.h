@@ -29,7 +29,9 @@ struct serve_options {
     uint16_t admin_port;    /* 0: none */
     uint32_t arena_mib;     /* of chunks, all workers together */
     uint32_t read_kib;
-    uint32_t mtu;                /* 0: the port's own */
+    uint32_t mtu; /* 0: the port's own */
+    uint32_t mss; /* 0: what the MTU allows */
+    struct rate_rules rates;
     struct worker_limits limits; /* conns: all workers together */
     uint64_t drain_ns;
     bool cors;

@@ -130,6 +130,14 @@ static struct response *response_new(struct session *s)
     return r;
 }
 
+/* The limit is the object's, and TCP knows one for the connection: that of the response which the
+ * client is being sent. Pipelined ones behind it begin when it has arrived. */
+static void pace(struct session *s)
+{
+    if (s->worker->config.rates)
+        tcp_set_rate(s->conn, s->first ? s->first->bytes_per_s : 0);
+}
+
 /* The response takes its place at the end of the stream. From here on TCP may ask for it. */
 static void response_queue(struct session *s, struct response *r)
 {
@@ -142,6 +150,8 @@ static void response_queue(struct session *s, struct response *r)
     else
         s->first = r;
     s->last = r;
+    if (s->first == r)
+        pace(s);
     s->response_count++;
     stat_inc(&w->stats.requests);
     stat_set(&w->stats.responses_active, w->responses.in_use);
@@ -246,6 +256,8 @@ static bool respond(struct session *s, struct http1_request *req)
     r->object = object;
     if (object)
         entity_of(w, object, &r->entity);
+    if (object && w->config.rates)
+        r->bytes_per_s = rate_rules_find(w->config.rates, w->path, (uint32_t)strlen(w->path));
     decide(w, r, req);
     response_queue(s, r);
     return true;
@@ -476,6 +488,7 @@ static void session_sent(void *user, struct tcp_conn *conn, uint64_t offset, uin
     }
     if (!freed)
         return;
+    pace(s);
     w->now_ns = now_ns;
     if (!(s->flags & SESSION_CLOSING)) {
         take_buffered(s);

@@ -22,6 +22,7 @@ struct worker_limits worker_limits_default(void)
                      [PHASE_SEND] = 60 * NS_PER_S, /* send_timeout */
                      [PHASE_LINGER] = 30 * NS_PER_S /* lingering_time */},
         .user_timeout_ns = 100 * NS_PER_S,
+        .time_wait_ns = tcp_config_default().time_wait_ns,
     };
 }
 
@@ -199,6 +200,9 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     tcp.rcv_wnd_bytes = REQUEST_BYTES;
     tcp.asked_max_bytes = 4 * c->read_bytes;
     tcp.user_timeout_ns = c->limits.user_timeout_ns;
+    tcp.keepalive_ns = c->limits.keepalive_ns;
+    tcp.time_wait_ns = c->limits.time_wait_ns;
+    tcp.mss_max = c->mss_max;
     tcp.cc = c->cc;
     memcpy(tcp.secret, c->secret, sizeof(tcp.secret));
     rc = tcpip_init(&w->tcp, &tcp, now_ns);

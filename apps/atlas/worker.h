@@ -27,6 +27,7 @@
 #include "ip/ip.h"
 #include "mem/mem.h"
 #include "nmio/nmio.h"
+#include "rate.h"
 #include "tcpip/tcpip.h"
 
 #define WORKER_ADDRS_MAX 16
@@ -52,6 +53,8 @@ struct worker_limits {
     uint32_t conns;
     uint64_t phase_ns[SESSION_PHASES];
     uint64_t user_timeout_ns;
+    uint64_t keepalive_ns; /* without a word from the client, before it is asked; 0: never */
+    uint64_t time_wait_ns;
 };
 
 struct worker_config {
@@ -64,7 +67,9 @@ struct worker_config {
     uint32_t addr_count;
     const struct ip_addr *gateway; /* or NULL */
     uint16_t listen_port;
-    uint32_t read_bytes; /* of one chunk: a multiple of a page */
+    const struct rate_rules *rates; /* or NULL: no object has a limit */
+    uint16_t mss_max;               /* 0: what the MTU allows */
+    uint32_t read_bytes;            /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;
@@ -108,6 +113,7 @@ struct response {
     uint64_t start;                      /* stream offset of its first byte */
     uint32_t refs;                       /* one of the session, one of each read */
     const struct diskmap_object *object; /* pinned, or NULL */
+    uint64_t bytes_per_s;                /* at most; 0: as fast as it goes */
     struct http1_ranges *multi;
     struct http1_entity entity;
     struct http1_response http;
