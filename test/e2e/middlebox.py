@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The middlebox between two kernels: does the network that it makes have the properties asked for?"""
+"""The middlebox between two kernels: has the network that it makes the properties asked for?"""
 import hashlib
 import os
 import shutil
@@ -182,11 +182,10 @@ def check_rate(the_lab):
         a, b = udp_pair(net)
         sent = arrived = 0
         with a, b:
-            end = time.monotonic() + 1
-            while time.monotonic() < end:  # about 30 Mbit/s
-                for _ in range(6):
+            for _ in range(5):  # each burst is worth 173 ms of the rate
+                for _ in range(300):
                     sent += a.send(bytes(1400)) > 0
-                time.sleep(0.0022)
+                time.sleep(0.1)
             net.settled()
             b.settimeout(0.2)
             try:

@@ -9,11 +9,13 @@
         print(net.stats()['to_right']['drop_loss'])
 
 Every keyword is an option of middlebox(8), with _ for -. So delays are one way, in each direction.
+To meet two servers with the same network, give flows_by='order' and a seed: then the fate of a
+connection hangs neither on its server's address nor on the port that its client happens to bind.
 
-                left                                                        right
-    kernel's stack: wan0, 10.9.0.1 --+                              +-- wan0, 10.9.0.2: kernel's stack
-                                     +-- box0 == middlebox == box0 --+
-    atlas: tap, 10.9.0.3 ------------+                              +-- tap, 10.9.0.4: atlas
+                left                                                     right
+    kernel: wan0, 10.9.0.1 --+                                   +-- wan0, 10.9.0.2: kernel
+                             +-- box0 === middlebox === box0 ----+
+    atlas: tap, 10.9.0.3 ----+                                   +-- tap, 10.9.0.4: atlas
 
 wan0 is a bridge of the kernel, and all of it is one link: both stacks are one hop from the
 middlebox, over a bridge and a TAP whose queue is longer than any window, so that nothing but the
