@@ -99,7 +99,7 @@ static void admit(struct box *box, struct path *path, struct packet *packet, uin
     transit.ip = packet->data + info.ip_at;
     transit.ip6 = info.kind == FRAME_IP6;
     transit.ip_len = packet->len - info.ip_at;
-    transit.flow = flow_find(&box->flows, info.flow_key);
+    transit.flow = flow_find(&box->flows, info.flow_key, info.proto);
     if (!path_apply(path, &transit)) {
         packet_free(box, packet);
         return;

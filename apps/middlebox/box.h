@@ -12,8 +12,8 @@
  *     box_send(box, now_ns);          send what is due
  *     box_next_ns(box)                how long there is nothing to send
  *
- * Frames that are not IP, and neighbour discovery, belong to the link: they are not impaired, and
- * leave in the next box_send.
+ * What belongs to the link (ARP and all that is not IP, IPv6 neighbour discovery, IGMP and MLD) is
+ * not impaired, and leaves in the next box_send.
  *
  * One thread; no clock of its own. Nothing else may receive from or send to the ports.
  */

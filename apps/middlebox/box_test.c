@@ -283,6 +283,27 @@ static void test_order_within_flows(void **state)
     assert_true(crossed);
 }
 
+/* A packet is damaged, its copy is not. */
+static void test_damage_and_copy(void **state)
+{
+    struct world *w = *state;
+    uint8_t sent[54];
+
+    w->settings[TO_RIGHT].duplicate = 1;
+    w->settings[TO_RIGHT].corrupt = 1;
+    w->settings[TO_RIGHT].reorder = 1;
+    start(w);
+    memcpy(sent, make(w, LEFT, 5, 99)->header, 54);
+    send_packet(w, LEFT, 5, 99);
+    turn(w);
+    assert_int_equal(w->taken[RIGHT], 1);
+    assert_memory_equal(w->last[RIGHT], sent, 54);
+    run_for(w, 10 * MS);
+    assert_int_equal(w->taken[RIGHT], 2);
+    assert_memory_not_equal(w->last[RIGHT], sent, 54);
+    assert_adds_up(w);
+}
+
 static void test_everything_adds_up(void **state)
 {
     struct world *w = *state;
@@ -369,6 +390,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_link_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gso, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_within_flows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_and_copy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everything_adds_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_big, setup, teardown),

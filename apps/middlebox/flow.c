@@ -25,13 +25,15 @@
 #define IP6_FRAGMENT       44
 #define IP6_DESTINATION    60
 
+#define PROTO_IGMP         2
 #define PROTO_TCP          6
 #define PROTO_UDP          17
 #define PROTO_ICMP6        58
 
-/* RFC 4861, 4: router solicitation to redirect. */
-#define NDP_TYPE_FIRST 133
-#define NDP_TYPE_LAST  137
+/* RFC 2710 and RFC 4861: multicast listeners, then router solicitation to redirect; RFC 3810. */
+#define ICMP6_LINK_FIRST 130
+#define ICMP6_LINK_LAST  137
+#define ICMP6_MLD2       143
 
 uint64_t flow_mix(uint64_t a, uint64_t b)
 {
@@ -66,9 +68,12 @@ static bool parse_ip4(struct frame_info *info, const uint8_t *ip, const uint8_t 
     if (end - ip < IP4_HEADER_BYTES || ip[0] >> 4 != 4 || header < IP4_HEADER_BYTES ||
         end - ip < header)
         return false;
+    if (ip[9] == PROTO_IGMP)
+        return false;
     if (!(get_be16(ip + 6) & IP4_FRAGMENT_MASK))
         ports = with_ports(ip[9], ip + header, end);
     info->kind = FRAME_IP4;
+    info->proto = ip[9];
     info->flow_key = key_of(
         flow_mix(seed, (uint64_t)get_be32(ip + 12) << 16 | (ports ? get_be16(ports) : 0)),
         flow_mix(seed, (uint64_t)get_be32(ip + 16) << 16 | (ports ? get_be16(ports + 2) : 0)),
@@ -103,6 +108,12 @@ static uint64_t end_of_ip6(uint64_t seed, const uint8_t *addr, const uint8_t *po
     return flow_mix(flow_mix(high, get_be64(addr + 8)), port ? get_be16(port) : 0);
 }
 
+static bool is_link_type(uint8_t icmp6_type)
+{
+    return (icmp6_type >= ICMP6_LINK_FIRST && icmp6_type <= ICMP6_LINK_LAST) ||
+           icmp6_type == ICMP6_MLD2;
+}
+
 static bool parse_ip6(struct frame_info *info, const uint8_t *ip, const uint8_t *end, uint64_t seed)
 {
     const uint8_t *at = ip + IP6_HEADER_BYTES, *ports;
@@ -111,10 +122,11 @@ static bool parse_ip6(struct frame_info *info, const uint8_t *ip, const uint8_t 
     if (end - ip < IP6_HEADER_BYTES || ip[0] >> 4 != 6)
         return false;
     proto = skip_extensions(ip[6], &at, end);
-    if (proto == PROTO_ICMP6 && end - at >= 1 && *at >= NDP_TYPE_FIRST && *at <= NDP_TYPE_LAST)
+    if (proto == PROTO_ICMP6 && end - at >= 1 && is_link_type(*at))
         return false;
     ports = with_ports(proto, at, end);
     info->kind = FRAME_IP6;
+    info->proto = proto;
     info->flow_key = key_of(end_of_ip6(seed, ip + 8, ports),
                             end_of_ip6(seed, ip + 24, ports ? ports + 2 : NULL), proto);
     return true;
@@ -160,15 +172,15 @@ int flow_table_init(struct flow_table *table, struct mem_arena *arena, bool by_o
     return table->sets ? 0 : -ENOMEM;
 }
 
-static struct flow flow_new(struct flow_table *table, uint64_t key)
+static struct flow flow_new(struct flow_table *table, uint64_t key, uint8_t proto)
 {
-    uint64_t order = table->seen;
+    uint32_t order = table->orders[proto]++;
 
     stat_inc(&table->seen);
-    return (struct flow){.key = key, .fate = table->by_order ? flow_mix(order, 0) : key};
+    return (struct flow){.key = key, .fate = table->by_order ? flow_mix(order, proto) : key};
 }
 
-struct flow *flow_find(struct flow_table *table, uint64_t key)
+struct flow *flow_find(struct flow_table *table, uint64_t key, uint8_t proto)
 {
     struct flow *set = table->sets[(key >> 32) & (FLOW_SETS - 1)];
     struct flow found;
@@ -185,7 +197,7 @@ struct flow *flow_find(struct flow_table *table, uint64_t key)
             stat_inc(&table->forgotten);
             i--;
         }
-        found = flow_new(table, key);
+        found = flow_new(table, key, proto);
     }
     memmove(&set[1], &set[0], i * sizeof(set[0]));
     set[0] = found;

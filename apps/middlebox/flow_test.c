@@ -136,13 +136,23 @@ static enum frame_kind kind_of(const uint8_t *frame, uint32_t len)
 
 static void test_what_belongs_to_the_link(void **state)
 {
-    static const struct ends ndp = {1, 2, 135 << 8, 0, 58}, echo = {1, 2, 128 << 8, 0, 58};
+    static const uint8_t types[] = {130, 132, 133, 135, 137, 143};
+    struct ends e = {.source = 1, .target = 2, .proto = 58};
     uint8_t frame[200];
-    uint32_t len = put_ip6(frame, ndp, 0);
+    uint32_t len;
 
-    assert_int_equal(kind_of(frame, len), FRAME_LINK);
-    len = put_ip6(frame, echo, 0);
+    for (unsigned i = 0; i < array_len(types); i++) {
+        e.source_port = (uint16_t)(types[i] << 8);
+        len = put_ip6(frame, e, i % 2);
+        assert_int_equal(kind_of(frame, len), FRAME_LINK);
+    }
+    e.source_port = 128 << 8; /* an echo request */
+    len = put_ip6(frame, e, 0);
     assert_int_equal(kind_of(frame, len), FRAME_IP6);
+    e.proto = 2; /* IGMP */
+    assert_int_equal(kind_of(frame, put_ip4(frame, e, 0, 0)), FRAME_LINK);
+    len = put_ip4(frame, tcp_ends, 0, 0);
+    assert_int_equal(kind_of(frame, len), FRAME_IP4);
     put_be16(frame + 12, 0x0806);
     assert_int_equal(kind_of(frame, len), FRAME_LINK);
 }
@@ -190,7 +200,7 @@ static void test_table_remembers(void **state)
         rand_seed(&rand, 5);
         for (unsigned i = 0; i < 20000; i++) {
             uint64_t key = rand_u64(&rand) | 1;
-            struct flow *flow = flow_find(&table, key);
+            struct flow *flow = flow_find(&table, key, 6);
 
             assert_true(flow->key == key && flow->fate == key);
             assert_int_equal(flow->count[TO_LEFT]++, round);
@@ -209,13 +219,13 @@ static void test_table_forgets_the_oldest(void **state)
 
     table_open(&arena, &table, false);
     for (unsigned i = 0; i < FLOW_WAYS; i++)
-        flow_find(&table, 1 + 2 * i)->count[TO_RIGHT] = 10 + i;
-    assert_int_equal(flow_find(&table, 1)->count[TO_RIGHT], 10); /* now 3 is the oldest */
-    flow_find(&table, 1 + 2 * FLOW_WAYS);
+        flow_find(&table, 1 + 2 * i, 6)->count[TO_RIGHT] = 10 + i;
+    assert_int_equal(flow_find(&table, 1, 6)->count[TO_RIGHT], 10); /* now 3 is the oldest */
+    flow_find(&table, 1 + 2 * FLOW_WAYS, 6);
     assert_int_equal(table.forgotten, 1);
-    assert_int_equal(flow_find(&table, 1)->count[TO_RIGHT], 10);
-    assert_int_equal(flow_find(&table, 5)->count[TO_RIGHT], 12);
-    assert_int_equal(flow_find(&table, 3)->count[TO_RIGHT], 0);
+    assert_int_equal(flow_find(&table, 1, 6)->count[TO_RIGHT], 10);
+    assert_int_equal(flow_find(&table, 5, 6)->count[TO_RIGHT], 12);
+    assert_int_equal(flow_find(&table, 3, 6)->count[TO_RIGHT], 0);
     mem_arena_close(arena);
 }
 
@@ -229,9 +239,11 @@ static void test_fates_by_order(void **state)
         struct flow_table table;
 
         table_open(&arena, &table, true);
+        if (run == 1)
+            flow_find(&table, 77777, 17); /* one of another protocol does not count */
         for (unsigned i = 0; i < 2; i++)
-            fates[run][i] = flow_find(&table, 1001 + 100 * run + 2 * i)->fate;
-        assert_true(flow_find(&table, 1001 + 100 * run)->fate == fates[run][0]);
+            fates[run][i] = flow_find(&table, 1001 + 100 * run + 2 * i, 6)->fate;
+        assert_true(flow_find(&table, 1001 + 100 * run, 6)->fate == fates[run][0]);
         mem_arena_close(arena);
     }
     assert_true(fates[0][0] == fates[1][0] && fates[0][1] == fates[1][1]);

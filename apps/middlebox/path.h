@@ -69,7 +69,7 @@ struct path_settings {
     X(t, bytes, "their bytes, Ethernet headers included")                                          \
     X(t, sent, "frames handed to the other port")                                                  \
     X(t, sent_bytes, "their bytes")                                                                \
-    X(t, link, "frames among those that belong to the link (ARP, NDP) and were not impaired")      \
+    X(t, link, "frames among those that belong to the link (ARP, NDP, ...) and were not impaired") \
     X(t, ecn_marked, "packets marked CE")                                                          \
     X(t, duplicated, "packets sent twice")                                                         \
     X(t, corrupted, "packets damaged")                                                             \

@@ -87,10 +87,24 @@ static void test_horizon(void **state)
     struct wheel_item a, b;
 
     assert_true(wheel_put(wheel, &a, now_ns + WHEEL_HORIZON_NS, now_ns));
-    assert_false(wheel_put(wheel, &b, now_ns + WHEEL_HORIZON_NS + 2 * TICK, now_ns));
+    assert_false(wheel_put(wheel, &b, now_ns + WHEEL_HORIZON_NS + TICK, now_ns));
     assert_int_equal(wheel->count, 1);
     assert_null(wheel_take(wheel, now_ns + WHEEL_HORIZON_NS - 1));
     assert_ptr_equal(wheel_take(wheel, now_ns + WHEEL_HORIZON_NS + TICK), &a);
+}
+
+/* The last slot before the horizon lies right below the first one: it is far all the same. */
+static void test_once_around(void **state)
+{
+    struct wheel *wheel = &((struct world *)*state)->wheel;
+    uint64_t now_ns = 5 * TICK;
+    struct wheel_item far, near;
+
+    assert_true(wheel_put(wheel, &far, now_ns + WHEEL_HORIZON_NS, now_ns));
+    assert_true(wheel_put(wheel, &near, now_ns + 100 * TICK, now_ns));
+    assert_int_equal(wheel_next_ns(wheel), now_ns + 100 * TICK);
+    assert_ptr_equal(wheel_take(wheel, now_ns + 100 * TICK), &near);
+    assert_int_equal(wheel_next_ns(wheel), now_ns + WHEEL_HORIZON_NS);
 }
 
 /* Beside a list that is searched: the same items, none early, none late, each tick in order. */
@@ -140,6 +154,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_and_lateness, setup, teardown),
         cmocka_unit_test_setup_teardown(test_due_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_horizon, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_once_around, setup, teardown),
         cmocka_unit_test_setup_teardown(test_against_a_list, setup, teardown),
     };
 
