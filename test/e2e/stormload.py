@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""stormload measures Atlas, nginx and servers that misbehave, by the kernel's TCP and by its own."""
+"""stormload measures Atlas, nginx and servers that misbehave, by the kernel's TCP and by ours."""
 import hashlib
 import json
 import os
