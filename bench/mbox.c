@@ -115,11 +115,26 @@ static uint64_t argument(int argc, char **argv, int n, uint64_t otherwise)
     return argc > n ? strtoull(argv[n], NULL, 10) : otherwise;
 }
 
+/* Sends all and waits until the last one is through. */
+static void run(struct bench *b, uint64_t packets)
+{
+    uint64_t end_ns;
+
+    while (b->sent < packets) {
+        for (unsigned i = 0; i < BATCH; i++)
+            send_packet(b);
+        b->now_ns += BATCH * GAP_NS;
+        turn(b);
+    }
+    for (end_ns = b->now_ns + SETTLE_NS; b->now_ns < end_ns; b->now_ns += WHEEL_TICK_NS)
+        turn(b);
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {.now_ns = NS_PER_S};
     uint64_t packets = argument(argc, argv, 1, 2000000);
-    const struct path_stats *stats;
+    uint64_t lost;
 
     b.bytes = (uint32_t)argument(argc, argv, 2, 60);
     b.flows = (uint32_t)argument(argc, argv, 3, 1000);
@@ -131,18 +146,15 @@ int main(int argc, char **argv)
         fputs("mbox: no memory\n", stderr);
         return 1;
     }
-    while (b.sent < packets) {
-        for (unsigned i = 0; i < BATCH; i++)
-            send_packet(&b);
-        b.now_ns += BATCH * GAP_NS;
-        turn(&b);
-    }
-    for (uint64_t end_ns = b.now_ns + SETTLE_NS; b.now_ns < end_ns; b.now_ns += WHEEL_TICK_NS)
-        turn(&b);
-    stats = &box_path(b.box, TO_RIGHT)->stats;
+    run(&b, packets);
     printf("%.2f Mpps, %.0f ns a packet of %u bytes, %llu flows, %llu under way at most\n",
            (double)b.sent * 1000 / (double)b.spent_ns, (double)b.spent_ns / (double)b.sent, b.bytes,
            (unsigned long long)box_flows(b.box)->seen,
            (unsigned long long)box_pool(b.box)->high_water);
-    return b.received + stats->drop_loss == b.sent && stats->drop_loss > 0 ? 0 : 1;
+    lost = box_path(b.box, TO_RIGHT)->stats.drop_loss;
+    box_close(b.box);
+    nmio_close(b.sender);
+    nmio_close(b.receiver);
+    mem_arena_close(b.arena);
+    return lost > 0 && b.received + lost == b.sent ? 0 : 1;
 }
