@@ -224,7 +224,7 @@ static void ask(struct client *c, uint64_t now_ns)
     set_state(c, CLIENT_ASKING);
     c->reply = mem_pool_get(&e->replies);
     assert(c->reply); /* there is one for every client that asks */
-    response_init(c->reply, false);
+    reply_init(c->reply, false);
     if (e->config.verify && !digest_begin(c)) {
         fail(c, FAILURE_LOCAL, now_ns);
         return;
@@ -336,7 +336,7 @@ bool client_received(struct client *c, const uint8_t *data, size_t len, uint64_t
     heard(c, now_ns);
     while (at < len && !c->reply->done) {
         bool body;
-        int64_t n = response_feed(c->reply, data + at, len - at, &body);
+        int64_t n = reply_feed(c->reply, data + at, len - at, &body);
 
         if (n < 0) {
             fail(c, FAILURE_MALFORMED, now_ns);
@@ -359,13 +359,13 @@ uint64_t client_skippable(const struct client *c)
 {
     if (c->state != CLIENT_ASKING || c->engine->config.verify)
         return 0;
-    return response_skippable(c->reply);
+    return reply_skippable(c->reply);
 }
 
 bool client_skipped(struct client *c, uint64_t bytes, uint64_t now_ns)
 {
     heard(c, now_ns);
-    response_skip(c->reply, bytes);
+    reply_skip(c->reply, bytes);
     stat_add(&c->engine->stats.body_bytes, bytes);
     return !c->reply->done || complete(c, now_ns);
 }
@@ -389,7 +389,7 @@ static enum failure connect_failure(enum client_end why)
 
 static void ended_asking(struct client *c, enum client_end why, uint64_t now_ns)
 {
-    if (why == CLIENT_EOF && response_end(c->reply)) {
+    if (why == CLIENT_EOF && reply_end(c->reply)) {
         complete(c, now_ns);
         reopen(c, now_ns);
     } else if (c->served && !c->heard && why != CLIENT_TIMED_OUT) {
@@ -539,7 +539,7 @@ bool engine_finished(const struct engine *e)
 size_t engine_arena_bytes(const struct engine_config *config)
 {
     return PAGE_BYTES + sizeof(struct engine) + (size_t)config->clients * sizeof(struct client) +
-           (size_t)config->active * (sizeof(struct response) + 16 + 2 * sizeof(void *)) +
+           (size_t)config->active * (sizeof(struct reply) + 16 + 2 * sizeof(void *)) +
            4 * CACHE_LINE;
 }
 
@@ -563,7 +563,7 @@ int engine_open(struct engine **out, const struct engine_config *config,
     e->clients = mem_arena_alloc(config->arena, config->clients * sizeof(struct client), 64);
     e->digests = mem_arena_alloc(config->arena, config->active * sizeof(EVP_MD_CTX *), 64);
     if (!e->clients || !e->digests ||
-        mem_pool_init(&e->replies, config->arena, sizeof(struct response), config->active) < 0)
+        mem_pool_init(&e->replies, config->arena, sizeof(struct reply), config->active) < 0)
         return -ENOMEM;
     if (config->verify) {
         e->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);

@@ -18,7 +18,7 @@
  * may have been closed by a server that had not seen the request; the same attempt then goes on
  * over a new connection (RFC 9112 9.3.1) and counts as a retry.
  *
- * What a client costs: this struct, and while it waits for a response a struct response.
+ * What a client costs: this struct, and while it waits for a response a struct reply.
  */
 #ifndef STORMLOAD_ENGINE_H
 #define STORMLOAD_ENGINE_H
@@ -28,7 +28,7 @@
 #include "base/rand.h"
 #include "base/timer.h"
 #include "mem/mem.h"
-#include "response.h"
+#include "reply.h"
 #include "target.h"
 
 #define OPENING_DEFAULT 64 /* as many SYNs as may wait for one neighbour's address */
@@ -129,11 +129,11 @@ struct client {
             uint32_t sent; /* bytes of the request */
         };
     };
-    uint64_t stream_start;  /* the transport's: where the request begins in what was ever sent */
-    struct client *next;    /* in the engine's queue */
-    struct response *reply; /* while one is awaited */
-    uint64_t began_ns;      /* opening, or asking */
-    uint64_t heard_ns;      /* last sign of life while a response is awaited */
+    uint64_t stream_start; /* the transport's: where the request begins in what was ever sent */
+    struct client *next;   /* in the engine's queue */
+    struct reply *reply;   /* while one is awaited */
+    uint64_t began_ns;     /* opening, or asking */
+    uint64_t heard_ns;     /* last sign of life while a response is awaited */
     struct timer timer;
     uint32_t target;
     uint32_t served; /* responses on this connection */

@@ -9,6 +9,8 @@
 #define NEIGHBOURS      256 /* servers and gateways: one, as a rule */
 #define PAIR_TRIES      65536
 #define PORT_BYTES      (48u << 20) /* the port's buffers */
+#define SENDERS_MAX     65536       /* TCP's own limit of connections that send at a time */
+#define SENDER_BYTES    2048        /* what one needs for that, with room to spare */
 #define HALF_OPEN       16          /* nobody connects to us */
 #define TIME_WAIT_NS    (10 * NS_PER_S)
 #define FIN_WAIT_2_NS   (5 * NS_PER_S)
@@ -248,8 +250,12 @@ const struct tcp_stats *stack_tcp_stats(const struct stack *s)
 
 size_t stack_arena_bytes(const struct stack_config *config)
 {
-    /* The table of connections is up to twice as large as their number. */
-    return PORT_BYTES + ((size_t)config->conns + CONNS_SPARE) * (tcp_conn_bytes() + 16);
+    size_t conns = (size_t)config->conns + CONNS_SPARE;
+
+    /* The table of connections is up to twice as large as their number. What is not used costs
+     * nothing. */
+    return PORT_BYTES + conns * (tcp_conn_bytes() + 16) +
+           min_u64(conns, SENDERS_MAX) * SENDER_BYTES;
 }
 
 static int open_link(struct stack *s, uint64_t now_ns)

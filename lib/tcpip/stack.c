@@ -60,7 +60,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
     if (!tcp)
         return -ENOMEM;
-    while (buckets < config->conns_max)
+    while (buckets < 4 * config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
     tcp->half_open =
@@ -90,12 +90,14 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
 
 void tcpip_close(struct tcp *tcp)
 {
-    struct tcp_conn *conn;
+    /* Bucket by bucket: to begin anew for each of a million connections would take minutes. */
+    for (uint32_t at = 0; at <= tcp->bucket_mask; at++)
+        while (tcp->buckets[at]) {
+            struct tcp_conn *conn = mem_pool_at(&tcp->conns, tcp->buckets[at] - 1);
 
-    while ((conn = tcp_conn_next(tcp, NULL))) {
-        conn->ops = NULL;
-        tcp_conn_end(conn, TCP_END_ABORTED, tcp->now_ns);
-    }
+            conn->ops = NULL;
+            tcp_conn_end(conn, TCP_END_ABORTED, tcp->now_ns);
+        }
     tcp_bury(tcp);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "response.h"
+#include "reply.h"
 
 #include "hex.h"
 
@@ -8,12 +8,12 @@
 #define LENGTH_DIGITS_MAX 18 /* below 2^63 */
 #define CHUNK_DIGITS_MAX  15 /* below 2^60 */
 
-void response_init(struct response *r, bool head_method)
+void reply_init(struct reply *r, bool head_method)
 {
     /* The line is left as it is: line_len says how much of it means something. */
-    memset(r, 0, offsetof(struct response, line));
+    memset(r, 0, offsetof(struct reply, line));
     r->head_method = head_method;
-    r->budget = RESPONSE_HEAD_BYTES;
+    r->budget = REPLY_HEAD_BYTES;
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -67,22 +67,22 @@ static bool next_element(struct text *list, struct text *element)
 /* --- lines ------------------------------------------------------------------------------------ */
 
 /* "HTTP/1.1 200 OK" */
-static int status_line(struct response *r, struct text t)
+static int status_line(struct reply *r, struct text t)
 {
     if (t.len < 12 || memcmp(t.s, "HTTP/1.", 7) != 0 || !is_digit(t.s[7]) || t.s[8] != ' ' ||
         !is_digit(t.s[9]) || !is_digit(t.s[10]) || !is_digit(t.s[11]) ||
         (t.len > 12 && t.s[12] != ' '))
-        return RESPONSE_MALFORMED;
+        return REPLY_MALFORMED;
     r->status = (uint16_t)((t.s[9] - '0') * 100 + (t.s[10] - '0') * 10 + (t.s[11] - '0'));
     if (r->status < 100 || r->status > 599 || r->status == 101) /* nobody asked for an upgrade */
-        return RESPONSE_MALFORMED;
+        return REPLY_MALFORMED;
     r->http10 = t.s[7] == '0';
-    r->state = RESPONSE_FIELDS;
+    r->state = REPLY_FIELDS;
     return 0;
 }
 
 /* RFC 9110 8.6: one number, or the same one several times. */
-static int content_length(struct response *r, struct text value)
+static int content_length(struct reply *r, struct text value)
 {
     struct text number;
 
@@ -90,14 +90,14 @@ static int content_length(struct response *r, struct text value)
         uint64_t length = 0;
 
         if (number.len == 0 || number.len > LENGTH_DIGITS_MAX)
-            return RESPONSE_MALFORMED;
+            return REPLY_MALFORMED;
         for (size_t i = 0; i < number.len; i++) {
             if (!is_digit(number.s[i]))
-                return RESPONSE_MALFORMED;
+                return REPLY_MALFORMED;
             length = length * 10 + (uint64_t)(number.s[i] - '0');
         }
         if (r->has_length && r->left != length)
-            return RESPONSE_MALFORMED;
+            return REPLY_MALFORMED;
         r->has_length = true;
         r->left = length;
     }
@@ -105,7 +105,7 @@ static int content_length(struct response *r, struct text value)
 }
 
 /* RFC 9112 6.1: chunked is the last coding, once, or the body ends with the connection. */
-static int transfer_encoding(struct response *r, struct text value)
+static int transfer_encoding(struct reply *r, struct text value)
 {
     struct text coding;
 
@@ -113,14 +113,14 @@ static int transfer_encoding(struct response *r, struct text value)
         if (coding.len == 0)
             continue;
         if (r->chunked)
-            return RESPONSE_MALFORMED;
+            return REPLY_MALFORMED;
         r->has_coding = true;
         r->chunked = same(coding, "chunked");
     }
     return 0;
 }
 
-static void connection(struct response *r, struct text value)
+static void connection(struct reply *r, struct text value)
 {
     struct text option;
 
@@ -130,18 +130,18 @@ static void connection(struct response *r, struct text value)
     }
 }
 
-static int field_line(struct response *r, struct text t)
+static int field_line(struct reply *r, struct text t)
 {
     const char *colon;
     struct text name, value;
 
     if (is_blank(t.s[0])) /* a folded line, RFC 9112 5.2: fine where it decides nothing */
-        return r->framing_line ? RESPONSE_MALFORMED : 0;
+        return r->framing_line ? REPLY_MALFORMED : 0;
     colon = memchr(t.s, ':', t.len);
     if (!colon && r->line_cut)
-        return RESPONSE_TOO_BIG;
+        return REPLY_TOO_BIG;
     if (!colon || colon == t.s || is_blank(colon[-1]))
-        return RESPONSE_MALFORMED;
+        return REPLY_MALFORMED;
     name = (struct text){t.s, (size_t)(colon - t.s)};
     value = trim((struct text){colon + 1, t.len - name.len - 1});
     r->framing_line =
@@ -149,7 +149,7 @@ static int field_line(struct response *r, struct text t)
     if (!r->framing_line)
         return 0;
     if (r->line_cut)
-        return RESPONSE_TOO_BIG;
+        return REPLY_TOO_BIG;
     if (same(name, "content-length"))
         return content_length(r, value);
     if (same(name, "transfer-encoding"))
@@ -158,20 +158,20 @@ static int field_line(struct response *r, struct text t)
     return 0;
 }
 
-static void finish(struct response *r)
+static void finish(struct reply *r)
 {
     r->done = true;
     r->keep_alive = !r->said_close && (!r->http10 || r->said_keep_alive);
 }
 
 /* The head is complete: RFC 9112 6.3, how long is the body? */
-static int head_done(struct response *r)
+static int head_done(struct reply *r)
 {
     bool head_method = r->head_method;
     uint32_t budget = r->budget;
 
     if (r->status < 200) { /* an interim response: the real one follows */
-        response_init(r, head_method);
+        reply_init(r, head_method);
         r->budget = budget;
         return 0;
     }
@@ -179,81 +179,81 @@ static int head_done(struct response *r)
         finish(r);
     } else if (r->has_coding) {
         if (r->http10) /* RFC 9112 6.1: its framing is to be taken as faulty */
-            return RESPONSE_MALFORMED;
-        r->state = r->chunked ? RESPONSE_CHUNK_SIZE : RESPONSE_TO_CLOSE;
+            return REPLY_MALFORMED;
+        r->state = r->chunked ? REPLY_CHUNK_SIZE : REPLY_TO_CLOSE;
         r->left = 0;
     } else if (!r->has_length) {
-        r->state = RESPONSE_TO_CLOSE;
+        r->state = REPLY_TO_CLOSE;
     } else if (r->left == 0) {
         finish(r);
     } else {
-        r->state = RESPONSE_BODY;
+        r->state = REPLY_BODY;
     }
-    r->budget = RESPONSE_HEAD_BYTES;
+    r->budget = REPLY_HEAD_BYTES;
     return 0;
 }
 
 /* RFC 9112 7.1: hexadecimal digits, and extensions that mean nothing to us. */
-static int chunk_size(struct response *r, struct text t)
+static int chunk_size(struct reply *r, struct text t)
 {
     size_t n = 0;
 
     r->left = 0;
     for (; n < t.len && hex_digit(t.s[n]) >= 0; n++) {
         if (n == CHUNK_DIGITS_MAX)
-            return RESPONSE_MALFORMED;
+            return REPLY_MALFORMED;
         r->left = r->left << 4 | (uint64_t)hex_digit(t.s[n]);
     }
     if (n == 0)
-        return RESPONSE_MALFORMED;
+        return REPLY_MALFORMED;
     t = trim((struct text){t.s + n, t.len - n});
     if (t.len && t.s[0] != ';')
-        return RESPONSE_MALFORMED;
-    r->state = r->left ? RESPONSE_CHUNK : RESPONSE_TRAILER;
-    r->budget = RESPONSE_HEAD_BYTES;
+        return REPLY_MALFORMED;
+    r->state = r->left ? REPLY_CHUNK : REPLY_TRAILER;
+    r->budget = REPLY_HEAD_BYTES;
     return 0;
 }
 
-static int take_line(struct response *r, struct text t)
+static int take_line(struct reply *r, struct text t)
 {
     if (t.len && !r->line_cut && t.s[t.len - 1] == '\r')
         t.len--;
-    switch ((enum response_state)r->state) {
-    case RESPONSE_STATUS:
+    switch ((enum reply_state)r->state) {
+    case REPLY_STATUS:
         return status_line(r, t);
-    case RESPONSE_FIELDS:
+    case REPLY_FIELDS:
         return t.len ? field_line(r, t) : head_done(r);
-    case RESPONSE_CHUNK_SIZE:
+    case REPLY_CHUNK_SIZE:
         return chunk_size(r, t);
-    case RESPONSE_CHUNK_END:
-        r->state = RESPONSE_CHUNK_SIZE;
-        return t.len ? RESPONSE_MALFORMED : 0;
-    case RESPONSE_TRAILER:
+    case REPLY_CHUNK_END:
+        r->state = REPLY_CHUNK_SIZE;
+        return t.len ? REPLY_MALFORMED : 0;
+    case REPLY_TRAILER:
         if (t.len == 0)
             finish(r);
         return 0;
-    case RESPONSE_BODY:
-    case RESPONSE_TO_CLOSE:
-    case RESPONSE_CHUNK:
+    case REPLY_BODY:
+    case REPLY_TO_CLOSE:
+    case REPLY_CHUNK:
         break;
     }
-    return RESPONSE_MALFORMED;
+    return REPLY_MALFORMED;
 }
 
 /* Puts together what came in parts; a line that came whole is looked at where it lies. */
-static int64_t feed_line(struct response *r, const uint8_t *data, size_t len)
+static int64_t feed_line(struct reply *r, const uint8_t *data, size_t len)
 {
     const uint8_t *end = memchr(data, '\n', len);
     size_t n = end ? (size_t)(end - data) + 1 : len;
     size_t text = end ? n - 1 : n;
-    struct text line = {(const char *)data, min_u64(text, RESPONSE_LINE_BYTES)};
+    struct text line = {(const char *)data, min_u64(text, REPLY_LINE_BYTES)};
     int rc;
 
     if (n > r->budget)
-        return RESPONSE_TOO_BIG;
+        return REPLY_TOO_BIG;
     r->budget -= (uint32_t)n;
     if (!end || r->line_len) {
-        size_t keep = min_u64(text, RESPONSE_LINE_BYTES - r->line_len);
+        size_t keep = min_u64(text, REPLY_LINE_BYTES - r->line_len);
 
         memcpy(r->line + r->line_len, data, keep);
         r->line_cut |= keep < text;
@@ -272,44 +272,44 @@ static int64_t feed_line(struct response *r, const uint8_t *data, size_t len)
 
 /* --- the body --------------------------------------------------------------------------------- */
 
-uint64_t response_skippable(const struct response *r)
+uint64_t reply_skippable(const struct reply *r)
 {
     if (r->done)
         return 0;
-    if (r->state == RESPONSE_TO_CLOSE)
+    if (r->state == REPLY_TO_CLOSE)
         return UINT64_MAX;
-    return r->state == RESPONSE_BODY || r->state == RESPONSE_CHUNK ? r->left : 0;
+    return r->state == REPLY_BODY || r->state == REPLY_CHUNK ? r->left : 0;
 }
 
-void response_skip(struct response *r, uint64_t bytes)
+void reply_skip(struct reply *r, uint64_t bytes)
 {
     r->body_bytes += bytes;
-    if (r->state == RESPONSE_TO_CLOSE)
+    if (r->state == REPLY_TO_CLOSE)
         return;
     assert(bytes <= r->left);
     r->left -= bytes;
     if (r->left > 0)
         return;
-    if (r->state == RESPONSE_CHUNK)
-        r->state = RESPONSE_CHUNK_END;
+    if (r->state == REPLY_CHUNK)
+        r->state = REPLY_CHUNK_END;
     else
         finish(r);
 }
 
-int64_t response_feed(struct response *r, const uint8_t *data, size_t len, bool *body)
+int64_t reply_feed(struct reply *r, const uint8_t *data, size_t len, bool *body)
 {
-    uint64_t n = min_u64(response_skippable(r), len);
+    uint64_t n = min_u64(reply_skippable(r), len);
 
     *body = n > 0;
     if (n == 0)
         return feed_line(r, data, len);
-    response_skip(r, n);
+    reply_skip(r, n);
     return (int64_t)n;
 }
 
-bool response_end(struct response *r)
+bool reply_end(struct reply *r)
 {
-    if (!r->done && r->state == RESPONSE_TO_CLOSE) {
+    if (!r->done && r->state == REPLY_TO_CLOSE) {
         finish(r);
         r->keep_alive = false;
     }

@@ -6,14 +6,14 @@
 
 #include <cmocka.h>
 
-#include "response.h"
+#include "reply.h"
 
 #define BODY_MAX 256
 
 struct outcome {
     int64_t error; /* 0: none */
     size_t used;
-    struct response r;
+    struct reply r;
     char body[BODY_MAX];
 };
 
@@ -22,7 +22,7 @@ static struct outcome feed_len(const char *bytes, size_t len, size_t step, bool 
 {
     struct outcome o = {0};
 
-    response_init(&o.r, head_method);
+    reply_init(&o.r, head_method);
     while (o.used < len && !o.r.done) {
         size_t part = min_u64(step, len - o.used), at = 0;
         uint8_t *copy = malloc(part);
@@ -31,7 +31,7 @@ static struct outcome feed_len(const char *bytes, size_t len, size_t step, bool 
         while (at < part && !o.r.done) {
             bool body;
             uint64_t before = o.r.body_bytes;
-            int64_t n = response_feed(&o.r, copy + at, part - at, &body);
+            int64_t n = reply_feed(&o.r, copy + at, part - at, &body);
 
             if (n < 0) {
                 free(copy);
@@ -148,7 +148,7 @@ static void test_malformed(void **state)
     };
 
     for (size_t i = 0; i < array_len(cases); i++)
-        assert_int_equal(feed(cases[i], false).error, RESPONSE_MALFORMED);
+        assert_int_equal(feed(cases[i], false).error, REPLY_MALFORMED);
 }
 
 static void test_head_method(void **state)
@@ -163,35 +163,35 @@ static void test_connection_ends(void **state)
     struct outcome o = feed("HTTP/1.1 200 OK\r\n\r\nto the end", false);
 
     assert_false(o.r.done);
-    assert_true(response_end(&o.r));
+    assert_true(reply_end(&o.r));
     assert_false(o.r.keep_alive);
     assert_string_equal(o.body, "to the end");
 
     o = feed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", false);
-    assert_false(response_end(&o.r));
+    assert_false(reply_end(&o.r));
     o = feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n", false);
-    assert_false(response_end(&o.r));
+    assert_false(reply_end(&o.r));
     o = feed("HTTP/1.1 200 OK\r\nX: y", false);
-    assert_false(response_end(&o.r));
+    assert_false(reply_end(&o.r));
     o = feed("", false);
-    assert_false(response_end(&o.r));
+    assert_false(reply_end(&o.r));
 }
 
 static void test_skip(void **state)
 {
     struct outcome o = feed("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\nab", false);
 
-    assert_int_equal(response_skippable(&o.r), 299998);
-    response_skip(&o.r, 299990);
+    assert_int_equal(reply_skippable(&o.r), 299998);
+    reply_skip(&o.r, 299990);
     assert_false(o.r.done);
-    response_skip(&o.r, 8);
+    reply_skip(&o.r, 8);
     assert_true(o.r.done && o.r.body_bytes == 300000);
-    assert_int_equal(response_skippable(&o.r), 0);
+    assert_int_equal(reply_skippable(&o.r), 0);
 
     o = feed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n", false);
-    assert_int_equal(response_skippable(&o.r), 16);
-    response_skip(&o.r, 16);
-    assert_int_equal(response_skippable(&o.r), 0);
+    assert_int_equal(reply_skippable(&o.r), 16);
+    reply_skip(&o.r, 16);
+    assert_int_equal(reply_skippable(&o.r), 0);
 }
 
 /* A head with one line of `bytes` bytes: "NAME: " and filling, then a body of one byte. */
@@ -212,13 +212,13 @@ static void test_long_lines(void **state)
         size_t bytes;
         int error;
     } cases[] = {
-        {"Set-Cookie", RESPONSE_LINE_BYTES - 20, 0},
-        {"Set-Cookie", RESPONSE_LINE_BYTES - 12, 0}, /* it ends around where it is cut */
-        {"Set-Cookie", RESPONSE_LINE_BYTES - 13, 0},
+        {"Set-Cookie", REPLY_LINE_BYTES - 20, 0},
+        {"Set-Cookie", REPLY_LINE_BYTES - 12, 0}, /* it ends around where it is cut */
+        {"Set-Cookie", REPLY_LINE_BYTES - 13, 0},
         {"Set-Cookie", 5000, 0},
-        {"Set-Cookie", RESPONSE_HEAD_BYTES, RESPONSE_TOO_BIG},
-        {"Connection", 5000, RESPONSE_TOO_BIG},
-        {"Transfer-Encoding", 600, RESPONSE_TOO_BIG},
+        {"Set-Cookie", REPLY_HEAD_BYTES, REPLY_TOO_BIG},
+        {"Connection", 5000, REPLY_TOO_BIG},
+        {"Transfer-Encoding", 600, REPLY_TOO_BIG},
     };
 
     for (size_t i = 0; i < array_len(cases); i++) {
@@ -237,7 +237,7 @@ static void test_interim_without_end(void **state)
 
     for (int i = 0; i < COUNT; i++)
         n += (size_t)sprintf(text + n, "HTTP/1.1 100 Continue\r\n\r\n");
-    assert_int_equal(feed(text, false).error, RESPONSE_TOO_BIG);
+    assert_int_equal(feed(text, false).error, REPLY_TOO_BIG);
     free(text);
 }
 
