@@ -31,6 +31,8 @@ enum {
     PSH = TCP_PSH,
     ACK = TCP_ACK,
     URG = TCP_URG,
+    ECE = TCP_ECE,
+    CWR = TCP_CWR,
 };
 
 #define TRACE_APPS      8
@@ -52,6 +54,10 @@ struct trace_seg {
     uint16_t mss;  /* 0: no option */
     bool has_wscale;
     uint8_t wscale;
+    bool sack_permitted;
+    uint8_t sack_count;
+    struct tcp_sack sacks[TCP_SACKS_MAX]; /* relative, like seq and ack */
+    uint8_t ecn;
     bool has_ts;
     uint32_t tsval, tsecr;
     uint16_t port;       /* the peer's, less TRACE_PEER_PORT */
@@ -120,7 +126,7 @@ struct trace {
     bool hold;                /* no turn after SEND: several segments arrive in one turn */
     bool raw;                 /* payload is not compared (a stream that is not the app's) */
     uint32_t ts_base;         /* the peer's clock in segments sent with t->ts */
-    bool ts, wscale;          /* options that the peer's SYN offers in trace_establish */
+    bool ts, wscale, sack;    /* options that the peer's SYN offers in trace_establish */
     struct trace_app apps[TRACE_APPS];
     struct trace_app *app; /* the first connection's */
     uint32_t app_count;
@@ -142,6 +148,8 @@ struct trace_setup {
     uint32_t watermark_mss;
     uint16_t mss_max;
     uint64_t keepalive_ns;
+    const char *cc; /* NULL: "newreno", whose windows can be told by counting */
+    bool pacing;
     uint32_t mtu;
     /* Has the last word on the stack's configuration; or NULL. */
     void (*configure)(struct trace *t, struct tcp_config *config);
@@ -171,6 +179,8 @@ void trace_connect(struct trace *t);
 void trace_write(struct trace *t, struct trace_app *app, uint64_t bytes);
 /* Keeps the oldest promise. */
 void trace_answer(struct trace *t, struct trace_app *app);
+/* The window of the connection, made now if it has nothing out. */
+struct cc *trace_cc(struct trace_app *app);
 void trace_ack_all(struct trace *t); /* plain ACK of all that was sent on port 0 */
 uint8_t trace_byte(uint64_t offset);
 
