@@ -4,8 +4,6 @@
  */
 #include "packet.h"
 
-#define PAYLOAD_MAX 1460 /* a frame that is larger does not fit the pipe */
-
 static const struct {
     char letter;
     uint8_t flag;
@@ -47,8 +45,8 @@ static void parse_seq(struct scan *s, struct packet *p)
     end = scan_number(s);
     if (!span_is_any(p->seq))
         end -= p->seq.lo;
-    if (end < 0 || end > PAYLOAD_MAX)
-        scan_fail(s, "an end of the payload, at most 1460 bytes behind its beginning");
+    if (end < 0 || end > UINT16_MAX)
+        scan_fail(s, "an end of the payload that is not before its beginning");
     p->len = (uint32_t)end;
 }
 
