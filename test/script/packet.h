@@ -59,6 +59,7 @@ struct packet {
     uint16_t port;     /* the peer's, counted from TRACE_PEER_PORT */
     uint16_t our_port; /* 0: TRACE_PORT */
     /* Sent by a script only. */
+    bool ack_all;   /* everything that the stack has sent */
     uint32_t times; /* one after the other, each in a turn of its own */
     bool bad_sum;
     uint8_t data_off;      /* 0: as it should be; in words */
@@ -75,7 +76,8 @@ struct packet {
 struct packet_base {
     uint32_t iss; /* the stack's */
     uint32_t peer_iss;
-    uint32_t ts; /* the stack's first TSval */
+    uint32_t ts;  /* the stack's first TSval */
+    int64_t sent; /* where the stack's next segment begins if nothing is sent again */
     bool has_ts;
 };
 

@@ -45,8 +45,8 @@ static void parse_seq(struct scan *s, struct packet *p)
     end = scan_number(s);
     if (!span_is_any(p->seq))
         end -= p->seq.lo;
-    if (end < 0 || end > 1500)
-        scan_fail(s, "an end of the payload, at most 1500 bytes behind its beginning");
+    if (end < 0 || end > UINT16_MAX)
+        scan_fail(s, "an end of the payload that is not before its beginning");
     p->len = (uint32_t)end;
 }
 
@@ -81,7 +81,7 @@ static void parse_option(struct scan *s, struct packet_option *o)
         o->kind = OPTION_SACK;
         do
             parse_block(s, o);
-        while (!s->error && *s->at == ' ');
+        while (!s->error && *s->at != ',' && *s->at != '>');
     } else if (scan_word(s, "TS")) {
         o->kind = TCP_OPT_TIMESTAMPS;
         if (scan_word(s, "val"))
@@ -163,7 +163,9 @@ void packet_parse(struct scan *s, struct packet *p)
     parse_flags(s, p);
     parse_seq(s, p);
     while (!scan_at_end(s)) {
-        if (scan_word(s, "ack"))
+        if (scan_word(s, "ack all"))
+            p->ack_all = true;
+        else if (scan_word(s, "ack"))
             p->ack = scan_span(s);
         else if (scan_word(s, "win"))
             p->win = scan_span(s);
@@ -278,6 +280,8 @@ const char *packet_format(const struct packet *p, char *out)
     else if (p->len)
         put(&t, ":%lld", (long long)p->seq.lo + p->len);
     put_named(&t, "ack", p->ack);
+    if (p->ack_all)
+        put(&t, " ack all");
     put_named(&t, "win", p->win);
     if (p->flags & URG)
         put_named(&t, "urg", p->urg);

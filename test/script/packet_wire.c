@@ -81,11 +81,13 @@ void packet_decode(struct packet *p, struct packet_base *base, const uint8_t *ip
 {
     const uint8_t *tcp = ip + IP4_HEADER_BYTES;
     uint32_t header = (tcp[12] >> 4) * 4u, iss = get_be32(tcp + 4);
+    int64_t end;
 
     *p = (struct packet){.flags = tcp[13], .ecn = ip[1] & 3};
     if ((p->flags & SYN) && iss != base->iss) {
         base->iss = iss;
         base->has_ts = false;
+        base->sent = 0;
     }
     p->our_port = get_be16(tcp) == TRACE_PORT ? 0 : get_be16(tcp);
     p->port = (uint16_t)(get_be16(tcp + 2) - TRACE_PEER_PORT);
@@ -94,10 +96,13 @@ void packet_decode(struct packet *p, struct packet_base *base, const uint8_t *ip
     p->win = span_of(get_be16(tcp + 14));
     p->urg = span_of(get_be16(tcp + 18));
     p->len = ip_len - IP4_HEADER_BYTES - header;
+    end = p->seq.lo + p->len + ((p->flags & (SYN | FIN)) != 0);
     if (tcp[12] & 0x0f)
         p->wrong = "reserved bits that are not zero";
     if (!(p->flags & ACK) && get_be32(tcp + 8) != 0)
         p->wrong = "an acknowledgment number without ACK";
+    if (!(p->flags & RST) && end > base->sent)
+        base->sent = end;
     decode_options(p, base, tcp + TCP_HEADER_BYTES, header - TCP_HEADER_BYTES);
     for (uint32_t i = 0; i < p->len; i++)
         if (tcp[header + i] != trace_byte((uint64_t)(p->seq.lo - 1 + i)))
@@ -179,7 +184,9 @@ uint32_t packet_encode(const struct packet *p, const struct packet_base *base, s
     struct trace_seg seg = {
         .flags = p->flags,
         .seq = (uint32_t)p->seq.lo,
-        .ack = span_is_any(p->ack) ? 0 : (uint32_t)p->ack.lo,
+        .ack = p->ack_all            ? (uint32_t)base->sent
+               : span_is_any(p->ack) ? 0
+                                     : (uint32_t)p->ack.lo,
         .len = p->len,
         .win = span_is_any(p->win) ? 0 : (uint32_t)p->win.lo,
         .zero_win = p->win.lo == 0,

@@ -6,6 +6,7 @@
 #define DEFINES_MAX    32
 #define WORD_MAX       32
 #define FILE_MAX       (1u << 20)
+#define PEER_MSS       1460 /* a larger frame does not fit the pipe */
 
 #define TCP_FIELD(name, field, type)                                                               \
     {                                                                                              \
@@ -23,6 +24,7 @@ const struct config_desc config_descs[] = {
     TCP_FIELD("time_wait", time_wait_ns, CONFIG_NS),
     TCP_FIELD("fin_wait_2", fin_wait_2_ns, CONFIG_NS),
     TCP_FIELD("cc", cc, CONFIG_WORD),
+    TCP_FIELD("pacing", pacing, CONFIG_FLAG),
     {"peer_iss", CONFIG_U32, CONFIG_HARNESS_PEER_ISS},
     {"mtu", CONFIG_U32, CONFIG_HARNESS_MTU},
     {"gso", CONFIG_U32, CONFIG_HARNESS_GSO},
@@ -202,6 +204,8 @@ static void parse_action(struct scan *s, struct step *step)
     } else if (scan_word(s, "<")) {
         step->kind = STEP_SEND;
         packet_parse(s, &step->packet);
+        if (step->packet.len > PEER_MSS)
+            scan_fail(s, "at most 1460 bytes of payload before this");
     } else if (scan_word(s, "> ...")) {
         step->kind = STEP_EXPECT_ANYTHING;
     } else if (scan_text(s, "> ")) {
