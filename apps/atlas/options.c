@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "base/log.h"
+#include "cc/cc.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,7 +29,7 @@ static const char usage[] =
     "  --listen PORT            TCP port (80)\n"
     "  --workers N              threads, each with a queue of the port (1)\n"
     "  --poll adaptive|busy     sleep when idle, or never (adaptive)\n"
-    "  --cc newreno             congestion control (newreno)\n"
+    "  --cc NAME                congestion control: cubic or newreno (cubic)\n"
     "  --mtu BYTES              largest IP packet (the port's)\n"
     "  --pcap FILE              write every packet to a pcapng file\n"
     "  --admin ADDRESS:PORT     /metrics, /status and /healthz on a socket of the kernel\n"
@@ -194,9 +195,9 @@ static bool take_poll(struct serve_options *o, const char *text)
 static bool take_cc(struct serve_options *o, const char *text)
 {
     o->cc = text;
-    if (strcmp(text, "newreno") == 0)
+    if (cc_find(text))
         return true;
-    log_error("--cc takes newreno, not '%s'", text);
+    log_error("--cc takes cubic or newreno, not '%s'", text);
     return false;
 }
 
@@ -328,7 +329,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     *o = (struct serve_options){
         .listen_port = 80,
         .workers = 1,
-        .cc = "newreno",
+        .cc = "cubic",
         .read_kib = READ_KIB_DEFAULT,
         .limits = worker_limits_default(),
         .drain_ns = DRAIN_S_DEFAULT * NS_PER_S,

@@ -131,6 +131,7 @@ static void *worker_main(void *arg)
 
         inbox_empty(t, now_ns);
         more = worker_turn(t->worker, now_ns);
+        more |= conns_desk_serve(&t->desk, t->worker, now_ns);
         if (!more && !busy) {
             uint64_t next_ns = worker_next_ns(t->worker);
 
@@ -139,6 +140,7 @@ static void *worker_main(void *arg)
         }
         now_ns = server_now(server);
     }
+    conns_desk_close(&t->desk);
     worker_stop(t->worker);
     __atomic_sub_fetch(&server->running, 1, __ATOMIC_RELEASE);
     wake(server->done_fd);
@@ -250,6 +252,9 @@ static int start_workers(struct server *server)
 
         t->server = server;
         pthread_mutex_init(&t->inbox.lock, NULL);
+        rc = conns_desk_init(&t->desk);
+        if (rc < 0)
+            return rc;
         t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (t->wake_fd < 0)
             return -errno;

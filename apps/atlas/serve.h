@@ -6,6 +6,7 @@
 #ifndef ATLAS_SERVE_H
 #define ATLAS_SERVE_H
 
+#include "conns.h"
 #include "options.h"
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ struct thread {
     bool started;
     int wake_fd; /* eventfd */
     struct inbox inbox;
+    struct conns_desk desk; /* what the admin thread wants to know */
 };
 
 struct server {
@@ -53,7 +55,7 @@ int serve(int argc, char **argv);
 /* --- admin.c: a thread that answers questions ------------------------------------------------- */
 
 struct admin;
-must_check int admin_open(struct admin **out, const struct server *server, const char *addr,
+must_check int admin_open(struct admin **out, struct server *server, const char *addr,
                           uint16_t port);
 void admin_close(struct admin *admin);
 

@@ -16,7 +16,12 @@
  * The owner reads `cwnd` (bytes in flight allowed), `ssthresh`, `pacing_bps` (0: as the window
  * admits) and `quantum` (the most to send at once when paced). During fast recovery a
  * loss-based algorithm leaves the window to the owner's proportional rate reduction (RFC 6937),
- * which writes cwnd itself; one that says own_recovery keeps it.
+ * which writes cwnd itself; one that says own_recovery keeps it. A mark of ECN is answered at once,
+ * in cwnd as well as ssthresh, and the slow start after a timeout is the algorithm's, too.
+ *
+ * The `flight` of on_loss, on_ecn and on_rto is RFC 5681's FlightSize, all that was sent and not
+ * acknowledged when it happened, lost or not: what is left after half a window was dropped would
+ * have one loss answered twice.
  *
  * Delivery rates are those of draft-cheng-iccrg-delivery-rate-estimation, as in BBR's draft 4.1.
  * All sizes are bytes, all rates bytes per second.

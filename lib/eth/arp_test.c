@@ -339,6 +339,37 @@ static void test_what_is_handed_on(void **state)
     world_close(&w);
 }
 
+/* Each address of a range is answered for, and only these. */
+static void test_range_of_addresses(void **state)
+{
+    static const char *const ours[] = {"\300\0\2\376", "\300\0\3\1"};
+    static const char *const others[] = {"\300\0\2\375", "\300\0\3\2"};
+    struct ip_addr first = ip_addr_v4(ours[0]);
+    uint32_t count = 4;
+    struct eth_config config = {.addrs = &first, .addr_count = 1, .addr_counts = &count};
+    struct world w;
+
+    world_open(&w, 0);
+    eth_close(w.eth);
+    config.arena = w.arena;
+    config.port = w.ends[0];
+    assert_int_equal(eth_open(&w.eth, &config, w.now_ns), 0);
+    for (size_t i = 0; i < array_len(ours); i++) {
+        const struct arp_packet *p;
+        const struct nmio_pkt *pkt;
+
+        link_asks(&w, peer_mac, peer, ours[i]);
+        pkt = link_hears(&w);
+        assert_non_null(pkt);
+        p = (const struct arp_packet *)(pkt->data + sizeof(struct eth_header));
+        assert_int_equal(get_be16(p->op), ARP_OP_REPLY);
+        assert_memory_equal(p->spa, ours[i], 4);
+        link_asks(&w, peer_mac, peer, others[i]);
+        expect_silence(&w);
+    }
+    world_close(&w);
+}
+
 static void test_open_refuses(void **state)
 {
     struct nmio_pipe_config pipe = {.caps = {.mtu = MTU, .slices_max = 1, .mac = {1}}, .depth = 1};
@@ -387,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_frames_of_any_length),
         cmocka_unit_test(test_what_is_handed_on),
         cmocka_unit_test(test_open_refuses),
+        cmocka_unit_test(test_range_of_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

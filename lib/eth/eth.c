@@ -17,6 +17,11 @@ static int addrs_copy(struct eth *eth, const struct eth_config *config)
         return -ENOMEM;
     memcpy(eth->addrs, config->addrs, bytes);
     eth->addr_count = config->addr_count;
+    eth->addr_counts = mem_arena_alloc(config->arena, config->addr_count * sizeof(uint32_t), 4);
+    if (!eth->addr_counts)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < config->addr_count; i++)
+        eth->addr_counts[i] = config->addr_counts ? max_u32(config->addr_counts[i], 1) : 1;
     if (!config->prefix_bits)
         return 0;
     eth->prefix_bits = mem_arena_alloc(config->arena, config->addr_count, 1);
@@ -63,7 +68,8 @@ void eth_close(struct eth *eth)
 bool eth_is_ours(const struct eth *eth, const struct ip_addr *addr)
 {
     for (uint32_t i = 0; i < eth->addr_count; i++)
-        if (ip_addr_equal(&eth->addrs[i], addr))
+        if (get_be32(addr->b + 12) - get_be32(eth->addrs[i].b + 12) < eth->addr_counts[i] &&
+            memcmp(eth->addrs[i].b, addr->b, 12) == 0)
             return true;
     return false;
 }

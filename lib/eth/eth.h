@@ -103,10 +103,12 @@ struct eth_config {
     struct nmio_port *port;
     const struct ip_addr *addrs; /* ours: the addresses that ARP answers for */
     uint32_t addr_count;
-    const uint8_t *prefix_bits; /* one for each address, the length of its link's prefix (24 for an
-                                   IPv4 /24): only senders on the link are learnt. NULL: all are */
-    uint32_t neigh_max;         /* 0: ETH_NEIGH_DEFAULT */
-    uint64_t hash_key[2];       /* random: the table must not be steered from outside */
+    const uint32_t *addr_counts; /* one for each address: that many from it on are ours (the last 32
+                                    bits count up). NULL: itself alone. Announced is the first */
+    const uint8_t *prefix_bits;  /* one for each address, the length of its link's prefix (24 for an
+                                    IPv4 /24): only senders on the link are learnt. NULL: all are */
+    uint32_t neigh_max;          /* 0: ETH_NEIGH_DEFAULT */
+    uint64_t hash_key[2];        /* random: the table must not be steered from outside */
     /* Called with every valid ARP packet that the port delivers, Ethernet header included, so that
      * the program can pass a copy to the other workers of the link. May be NULL. */
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);

@@ -78,6 +78,7 @@ struct eth {
     const struct nmio_caps *caps;
     struct eth_stats stats;
     struct ip_addr *addrs;
+    uint32_t *addr_counts;
     uint8_t *prefix_bits; /* NULL: every sender counts as on the link */
     uint32_t addr_count;
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);

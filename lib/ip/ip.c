@@ -22,17 +22,18 @@ static int prefixes_copy(struct ip *ip, const struct ip_config *config)
         if (from->bits > 32)
             return -EINVAL;
         to->addr = ip4_of(&from->addr);
+        to->count = config->counts ? max_u32(config->counts[i], 1) : 1;
         to->mask = from->bits ? UINT32_MAX << (32 - from->bits) : 0;
         to->broadcast = from->bits < 31 ? to->addr | ~to->mask : 0;
         ip->prefix_count++;
     }
     for (uint32_t i = 0; i < ip->prefix_count; i++) {
-        uint32_t addr = ip->prefixes[i].addr;
+        struct ip4_prefix ours = ip->prefixes[i];
 
-        ip->prefixes[i].addr = 0; /* so that it is judged like somebody else's */
-        if (!ip4_is_peer(ip, addr))
+        ip->prefixes[i].count = 0; /* so that they are judged like somebody else's */
+        if (!ip4_is_peer(ip, ours.addr) || !ip4_is_peer(ip, ours.addr + ours.count - 1))
             return -EINVAL;
-        ip->prefixes[i].addr = addr;
+        ip->prefixes[i] = ours;
     }
     return 0;
 }

@@ -69,6 +69,8 @@ struct ip_config {
     struct eth *eth;
     const struct ip_prefix *prefixes;
     uint32_t prefix_count;
+    const uint32_t *counts; /* one for each prefix: that many addresses from its own on are ours.
+                               NULL: its own alone */
     const struct ip_addr *gateway; /* NULL: only what is on the link can be reached */
     uint64_t secret[2];            /* random: what others must not predict */
 };

@@ -4,7 +4,7 @@
 bool ip4_is_ours(const struct ip *ip, uint32_t addr)
 {
     for (uint32_t i = 0; i < ip->prefix_count; i++)
-        if (ip->prefixes[i].addr == addr)
+        if (addr - ip->prefixes[i].addr < ip->prefixes[i].count)
             return true;
     return false;
 }
@@ -16,9 +16,9 @@ bool ip4_is_peer(const struct ip *ip, uint32_t addr)
     if (first == 0 || first == 127 || first >= 224)
         return false;
     for (uint32_t i = 0; i < ip->prefix_count; i++)
-        if (ip->prefixes[i].addr == addr || ip->prefixes[i].broadcast == addr)
+        if (ip->prefixes[i].broadcast == addr)
             return false;
-    return true;
+    return !ip4_is_ours(ip, addr);
 }
 
 /* --- in ------------------------------------------------------------------------------------- */

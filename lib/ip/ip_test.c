@@ -327,6 +327,43 @@ static void test_open_refuses(void **state)
     world_close(&w);
 }
 
+static void test_range_of_addresses(void **state)
+{
+    static const struct {
+        const char *addr;
+        bool ours;
+    } cases[] = {{"10.0.0.255", false}, {"10.0.1.0", true},   {"10.0.1.255", true},
+                 {"10.0.2.43", true},   {"10.0.2.44", false}, {"192.0.2.2", true},
+                 {"192.0.2.3", false},  {"::a00:100", false}};
+    struct ip_prefix prefixes[2];
+    uint32_t counts[] = {300, 0};
+    struct ip_config config = {.prefixes = prefixes, .prefix_count = 2, .counts = counts};
+    struct ip_flow flow;
+    struct ip *ip;
+    struct world w;
+
+    world_open(&w);
+    config.arena = w.arena;
+    config.eth = w.eth;
+    assert_int_equal(ip_prefix_parse("10.0.1.0/8", &prefixes[0]), 0);
+    assert_int_equal(ip_prefix_parse("192.0.2.2/24", &prefixes[1]), 0);
+    assert_int_equal(ip_open(&ip, &config, 0), 0);
+    for (size_t i = 0; i < array_len(cases); i++) {
+        struct ip_addr addr;
+
+        assert_int_equal(ip_addr_parse(cases[i].addr, &addr), 0);
+        assert_int_equal(ip_addr_is_ours(ip, &addr), cases[i].ours);
+    }
+    assert_int_equal(ip_addr_parse("10.0.2.43", &flow.local), 0);
+    assert_int_equal(ip_addr_parse("10.0.2.44", &flow.remote), 0);
+    assert_int_equal(ip_flow_open(ip, &flow, w.now_ns), 0);
+    flow.remote = prefixes[0].addr; /* nobody talks to himself */
+    assert_int_equal(ip_flow_open(ip, &flow, w.now_ns), -ENETUNREACH);
+    counts[0] = UINT32_MAX; /* into addresses that no host can have */
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_checksums_of_all_lengths_hold),
         cmocka_unit_test(test_flows_that_lead_nowhere),
         cmocka_unit_test(test_open_refuses),
+        cmocka_unit_test(test_range_of_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

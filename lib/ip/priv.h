@@ -27,7 +27,8 @@
 #define ICMP_ECHO_CHUNKS 64
 
 struct ip4_prefix {
-    uint32_t addr; /* host byte order, as all the numbers here */
+    uint32_t addr;  /* host byte order, as all the numbers here */
+    uint32_t count; /* that many from addr on are ours */
     uint32_t mask;
     uint32_t broadcast; /* 0: the prefix has none (RFC 3021) */
 };

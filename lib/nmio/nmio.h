@@ -174,4 +174,42 @@ const struct nmio_fault_stats *nmio_fault_stats(const struct nmio_port *port);
 must_check int nmio_pcap_open(struct nmio_port **out, struct nmio_port *under, const char *path,
                               uint64_t epoch_ns);
 
+/* --- packets as a wire would carry them ----------------------------------------------------- */
+
+/*
+ * Cuts a GSO frame into its packets, in software:
+ *
+ *     nmio_cut_start(&cut, frame, len, gso_size, complete);
+ *     while ((n = nmio_cut_next(&cut, out)))
+ *         use(out, n);
+ *
+ * A frame that is not a GSO frame comes out once, with its TCP or UDP checksum computed if
+ * `complete` says so, as it must be for a received packet with NMIO_PKT_CSUM_OK that is sent on.
+ * What is not understood (other protocols, fragments, IPv6 with extension headers, lengths that
+ * contradict each other) comes out once, unchanged.
+ */
+struct nmio_cut {
+    uint32_t largest;     /* public: no packet that comes out is longer */
+    const uint8_t *frame; /* private: */
+    uint32_t len;
+    uint32_t ip_at;
+    uint32_t transport_at;
+    uint32_t payload_at;
+    uint32_t end;           /* of the IP packet; what follows is padding */
+    uint32_t segment_bytes; /* 0: the frame comes out in one piece */
+    uint32_t taken;         /* payload bytes that have come out */
+    uint16_t index;
+    uint8_t protocol; /* 0: not understood */
+    bool ip6;
+    bool complete;
+    bool done;
+};
+
+void nmio_cut_start(struct nmio_cut *cut, const uint8_t *frame, uint32_t len, uint32_t gso_size,
+                    bool complete);
+/* How many packets are still to come. */
+uint32_t nmio_cut_left(const struct nmio_cut *cut);
+/* The next packet's length, 0 at the end. */
+uint32_t nmio_cut_next(struct nmio_cut *cut, uint8_t *out);
+
 #endif

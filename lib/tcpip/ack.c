@@ -2,10 +2,9 @@
 /*
  * ack.c - what an acknowledgment means: bytes that arrived, bytes that were lost, a new window.
  *
- * This is the clock of the whole server. An ACK moves snd_una, may declare a range lost, lets the
- * congestion window grow and puts the connection on the ready list; tcp_pull then asks for exactly
- * the bytes that may go. Loss recovery is NewReno's (RFC 6582): without SACK the sender knows of
- * one hole at a time, the one at snd_una.
+ * This is the clock of the whole server. An ACK moves snd_una, tells the scoreboard what has
+ * arrived, may show that something was lost, lets the congestion window grow and puts the
+ * connection on the ready list; tcp_pull then asks for exactly the bytes that may go.
  */
 #include "priv.h"
 
@@ -30,41 +29,40 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
 }
 
 /*
- * A segment that was sent once and timed gives the exact time; the echoed timestamp, in whole
- * milliseconds, serves where nothing was timed because it was sent again (Karn's algorithm, RFC
- * 6298 3).
+ * What was sent once gives the exact time; the echoed timestamp, in whole milliseconds, serves
+ * where all that is acknowledged was sent again (Karn's algorithm, RFC 6298 3). The least round
+ * trip is that of the range sent last, which has waited least for its ACK.
  */
-static void sample_rtt(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+static void sample_rtt(struct tcp_conn *conn, const struct tcp_ack *a)
 {
-    if ((conn->flags & CONN_RTT_TIMED) && seg->ack64 >= conn->rtt_seq) {
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
-        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
-    } else if (!(conn->flags & CONN_RTT_TIMED) && (conn->flags & CONN_TS) && seg->has_ts &&
-               seg->tsecr) {
-        int32_t ms = (int32_t)(tcp_now_ts(conn, now_ns) - seg->tsecr);
+    if (a->oldest_sent_ns) {
+        tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
+        tcp_min_rtt_sample(conn->sender, (a->now_ns - a->newest_sent_ns) / NS_PER_US, a->now_ns);
+    } else if (a->acked && a->has_tsecr && a->tsecr) {
+        int32_t ms = (int32_t)(tcp_now_ts(conn, a->now_ns) - a->tsecr);
 
         if (ms >= 0)
             tcp_rtt_sample(conn, max_u64((uint64_t)ms * 1000, TCP_RTT_GRANULARITY_US));
     }
 }
 
-/* The lost range is [from, to); what was asked for of an earlier one is asked for again. */
-static void mark_lost(struct tcp_conn *conn, uint64_t from, uint64_t to)
+/* None of what is in flight has arrived, for a reason that is no congestion. */
+static void all_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
-    conn->rtx_sent = conn->rtx_nxt = from;
-    conn->rtx_end = to;
-    conn->flags &= (uint16_t)~CONN_RTT_TIMED;
-}
+    struct tcp_sender *s = conn->sender;
+    struct tcp_ack a = {.now_ns = now_ns};
 
-static void mark_first_lost(struct tcp_conn *conn)
-{
-    mark_lost(conn, conn->snd_una, min_u64(conn->snd_una + conn->mss, conn->snd_nxt));
+    for (struct tcp_sent *range = tcp_sent_first(s), *next; range; range = next) {
+        next = tcp_sent_next(s, range);
+        if (range->state == SENT_IN_AIR)
+            tcp_sent_lost(conn, range, &a);
+    }
+    tcp_conn_ready(conn);
 }
 
 /*
  * A link on the path takes no more than `mtu` (RFC 1191; 0: it did not say). What is in flight was
- * too big and goes again, in segments that fit. It is not lost to congestion: cwnd stays. During a
- * fast recovery the partial ACKs bring the rest.
+ * too big and goes again, in segments that fit. It is not lost to congestion: cwnd stays.
  */
 void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu)
 {
@@ -77,94 +75,59 @@ void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu)
     if (conn->state < TCP_ESTABLISHED || conn->state == TCP_TIME_WAIT || mss >= conn->mss)
         return;
     conn->mss = (uint16_t)mss;
-    if (conn->snd_una == conn->snd_nxt)
+    if (!conn->sender)
         return;
-    if (conn->recovery == RECOVERY_FAST)
-        mark_first_lost(conn);
-    else
-        mark_lost(conn, conn->snd_una, conn->snd_nxt);
-    tcp_conn_ready(conn);
+    cc_set_mss(&conn->sender->cc, conn->mss);
+    all_lost(conn, conn->tcp->now_ns);
 }
 
-/* Everything left of snd_una is history. */
-static void clamp_lost(struct tcp_conn *conn)
+/* RFC 2018 3, RFC 2883 4: a first block below the acknowledgment, or inside the second, tells of
+ * bytes that came twice. */
+static bool is_dsack(const struct tcp_seg *seg, uint64_t start, uint64_t end, uint32_t index,
+                     uint64_t next_start, uint64_t next_end)
 {
-    conn->rtx_sent = max_u64(conn->rtx_sent, conn->snd_una);
-    conn->rtx_nxt = max_u64(conn->rtx_nxt, conn->snd_una);
-    conn->rtx_end = max_u64(conn->rtx_end, conn->snd_una);
+    if (index != 0)
+        return false;
+    return start < seg->ack64 || (seg->sack_count > 1 && next_start <= start && end <= next_end);
 }
 
-/* RFC 6582 3.2 step 2. */
-static void enter_fast_recovery(struct tcp_conn *conn, uint64_t now_ns)
+/* Blocks are believed as far as they lie in what is out. */
+static void take_sacks(struct tcp_conn *conn, const struct tcp_seg *seg, struct tcp_ack *a)
 {
-    struct tcp *tcp = conn->tcp;
-    /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
-    uint32_t flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, conn->cwnd);
+    struct tcp_stats *stats = &conn->tcp->stats;
+    uint64_t start[TCP_SACKS_MAX] = {0}, end[TCP_SACKS_MAX] = {0};
 
-    stat_inc(&tcp->stats.fast_retransmits);
-    tcp->cc->on_loss(conn, flight, now_ns);
-    conn->recovery = RECOVERY_FAST;
-    conn->recover = conn->snd_nxt;
-    mark_first_lost(conn);
-    conn->cwnd = conn->ssthresh + TCP_DUPACK_THRESHOLD * conn->mss;
-}
-
-/* RFC 6582 3.2 step 3. */
-static void ack_in_fast_recovery(struct tcp_conn *conn, uint64_t acked)
-{
-    uint64_t flight = conn->snd_nxt - conn->snd_una;
-
-    if (conn->snd_una >= conn->recover) {
-        conn->cwnd =
-            min_u32(conn->ssthresh,
-                    (uint32_t)min_u64(max_u64(flight, conn->mss) + conn->mss, TCP_CWND_MAX));
-        conn->recovery = RECOVERY_NONE;
-        conn->dup_acks = 0;
-        return;
+    stat_inc(&stats->sacks_in);
+    for (uint32_t i = 0; i < seg->sack_count; i++) {
+        start[i] = tcp_unroll(conn->snd_una, seg->sacks[i].start);
+        end[i] = tcp_unroll(conn->snd_una, seg->sacks[i].end);
     }
-    /* A partial ACK: the next hole begins here. The window deflates by what left the network. */
-    mark_first_lost(conn);
-    conn->cwnd -= (uint32_t)min_u64(acked, conn->cwnd - min_u32(conn->cwnd, conn->mss));
-    if (acked >= conn->mss)
-        conn->cwnd += conn->mss;
+    for (uint32_t i = 0; i < seg->sack_count; i++) {
+        if (start[i] >= end[i] || end[i] > conn->snd_nxt ||
+            start[i] + conn->max_snd_wnd < conn->snd_una) {
+            stat_inc(&stats->sack_ignored);
+        } else if (is_dsack(seg, start[i], end[i], i, start[1], end[1])) {
+            stat_inc(&stats->dsacks_in);
+            a->dsack = true;
+            a->dsack_bytes = end[i] - start[i];
+        } else if (end[i] > conn->snd_una) {
+            tcp_sent_sacked(conn, max_u64(start[i], conn->snd_una), end[i], a);
+        }
+    }
 }
 
-static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+/* snd_una moves. */
+static void ack_new(struct tcp_conn *conn, const struct tcp_seg *seg, struct tcp_ack *a)
 {
     struct tcp *tcp = conn->tcp;
-    uint64_t acked = seg->ack64 - conn->snd_una;
-    uint64_t flight = tcp_in_flight(conn);
-    /* After a timeout an ACK also covers what had arrived before it: RFC 3465 2.3 has it count as
-     * one segment. */
-    uint64_t counted =
-        conn->recovery == RECOVERY_RTO ? min_u64(acked, conn->mss) : min_u64(acked, TCP_CWND_MAX);
 
-    sample_rtt(conn, seg, now_ns);
+    a->acked = (uint32_t)(seg->ack64 - conn->snd_una);
     conn->snd_una = seg->ack64;
-    clamp_lost(conn);
-    conn->progress_ns = now_ns;
-    ip_flow_confirm(&conn->flow, now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
-    stat_add(&tcp->stats.bytes_acked, acked - (conn->snd_una > conn->snd_end)); /* less the FIN */
-    if (conn->recovery == RECOVERY_FAST) {
-        ack_in_fast_recovery(conn, acked);
-    } else {
-        conn->dup_acks = 0;
-        if (conn->recovery == RECOVERY_RTO && conn->snd_una >= conn->recover)
-            conn->recovery = RECOVERY_NONE;
-        /* The window grows only while it is what limits (RFC 7661's concern): half of it
-         * must have been in use, since the watermark leaves up to the other half for the next read.
-         */
-        if (flight * 2 >= conn->cwnd)
-            tcp->cc->on_ack(conn, (uint32_t)counted, now_ns);
-    }
-    if (conn->snd_una == conn->snd_nxt)
-        conn->rto_at_ns = 0;
-    else
-        tcp_rto_arm(conn, now_ns); /* RFC 6298 5.3 */
-    if (conn->ops)
-        conn->ops->sent(conn->user, conn,
-                        min_u64(tcp_offset(conn, conn->snd_una), tcp_offset(conn, conn->snd_end)),
-                        now_ns);
+    conn->progress_ns = a->now_ns;
+    ip_flow_confirm(&conn->flow, a->now_ns); /* RFC 4861 7.3.1: forward progress is proof enough */
+    stat_add(&tcp->stats.bytes_acked,
+             a->acked - (conn->snd_una > conn->snd_end)); /* less the FIN */
+    tcp_sent_acked(conn, seg->ack64, a);
 }
 
 /* RFC 5681 2: the five conditions of a duplicate ACK. */
@@ -174,16 +137,34 @@ static bool is_duplicate(const struct tcp_conn *conn, const struct tcp_seg *seg)
            !(seg->flags & (TCP_SYN | TCP_FIN)) && conn->snd_wnd > 0 && seg->window == conn->snd_wnd;
 }
 
-static void ack_duplicate(struct tcp_conn *conn, uint64_t now_ns)
+/* The scoreboard is brought up to date, and recovery.c draws its conclusions. */
+static void acknowledge(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
-    stat_inc(&conn->tcp->stats.dup_acks_in);
-    conn->dup_acks++;
-    if (conn->recovery ==
-        RECOVERY_FAST) /* a segment has left the network: step 3 of RFC 5681 3.2 */
-        conn->cwnd = min_u32(conn->cwnd + conn->mss, TCP_CWND_MAX);
-    else if (conn->dup_acks == TCP_DUPACK_THRESHOLD && conn->snd_una > conn->recover)
-        enter_fast_recovery(conn, now_ns);
-    /* The first two admit a new segment each: RFC 3042, see tcp_pull. */
+    struct tcp_ack a = {.now_ns = now_ns,
+                        .flight_before = (uint32_t)tcp_in_flight(conn),
+                        .has_tsecr = (conn->flags & CONN_TS) && seg->has_ts,
+                        .tsecr = seg->tsecr};
+    bool sacks = seg->sack_count && (conn->flags & CONN_SACK);
+    bool duplicate = is_duplicate(conn, seg);
+
+    if (seg->ack64 > conn->snd_una)
+        ack_new(conn, seg, &a);
+    if (sacks)
+        take_sacks(conn, seg, &a);
+    if (duplicate)
+        stat_inc(&conn->tcp->stats.dup_acks_in);
+    if (a.acked || a.sack_news || a.dsack || (duplicate && (conn->flags & CONN_SACK))) {
+        sample_rtt(conn, &a);
+        tcp_recovery_ack(conn, &a);
+    } else if (duplicate) {
+        tcp_recovery_dup_ack(conn, &a);
+    }
+    if ((seg->flags & TCP_ECE) && (conn->flags & CONN_ECN))
+        tcp_recovery_ecn(conn, now_ns);
+    if (a.acked && conn->ops)
+        conn->ops->sent(conn->user, conn,
+                        min_u64(tcp_offset(conn, conn->snd_una), tcp_offset(conn, conn->snd_end)),
+                        now_ns);
 }
 
 /* RFC 9293 3.10.7.4, fifth: only a newer segment may change the window. */
@@ -195,8 +176,8 @@ static void update_window(struct tcp_conn *conn, const struct tcp_seg *seg, uint
         return;
     if (conn->snd_wnd == 0 && window > 0) {
         /* The window opens. Probes that went beyond it were not taken: they go again at once. */
-        if (conn->snd_una < conn->snd_nxt && conn->recovery == RECOVERY_NONE)
-            mark_lost(conn, conn->snd_una, conn->snd_nxt);
+        if (conn->sender && conn->sender->recovery == RECOVERY_NONE)
+            all_lost(conn, now_ns);
         conn->backoff = 0;
         if (conn->rto_at_ns)
             tcp_rto_arm(conn, now_ns);
@@ -210,17 +191,17 @@ static void update_window(struct tcp_conn *conn, const struct tcp_seg *seg, uint
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     if (seg->ack64 < conn->snd_una)
-        return; /* old */
-    if (seg->ack64 > conn->snd_una)
-        ack_new(conn, seg, now_ns);
-    else if (is_duplicate(conn, seg))
-        ack_duplicate(conn, now_ns);
+        return; /* old; what it tells was told by newer ones as well */
+    if (conn->sender && conn->snd_una < conn->snd_nxt)
+        acknowledge(conn, seg, now_ns);
     if (conn->state == TCP_CLOSED)
         return;
     if (conn->snd_wnd == 0)
         conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
     update_window(conn, seg, now_ns);
-    if (conn->snd_asked < conn->snd_end || conn->rtx_nxt < conn->rtx_end ||
+    if (conn->snd_asked < conn->snd_end || (conn->sender && conn->sender->lost_bytes) ||
         (conn->flags & CONN_CLOSING))
         tcp_conn_ready(conn);
+    else if (conn->sender && conn->snd_una == conn->snd_nxt)
+        tcp_sender_idle(conn, now_ns);
 }

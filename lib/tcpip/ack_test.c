@@ -24,6 +24,16 @@ static struct trace_app *ten_out(struct trace *t)
     return app;
 }
 
+/* The same of a stream that has no more: after a timeout there is nothing new to try with. */
+static struct trace_app *all_ten_out(struct trace *t)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    trace_write(t, app, 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    return app;
+}
+
 static void dup_ack(struct trace *t, uint32_t ack)
 {
     SEND(t, .flags = ACK, .seq = 1, .ack = ack);
@@ -123,14 +133,14 @@ TRACE_TEST(fast_retransmit)
     dup_ack(t, 1 + 4 * MSS);
     dup_ack(t, 1 + 4 * MSS);
     trace_take_all(t, NULL); /* limited transmit */
-    assert_int_equal(STATS(t)->fast_retransmits, 0);
+    assert_int_equal(STATS(t)->fast_recoveries, 0);
     dup_ack(t, 1 + 4 * MSS);
     EXPECT(t, .flags = ACK, .seq = 1 + 4 * MSS, .ack = 1, .len = MSS);
-    assert_int_equal(STATS(t)->fast_retransmits, 1);
-    assert_int_equal(info(t).cwnd, info(t).ssthresh + 3 * MSS);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_int_equal(info(t).ssthresh, 7 * MSS);
     dup_ack(t, 1 + 4 * MSS); /* no second one */
     EXPECT_NOTHING(t);
-    assert_int_equal(info(t).cwnd, info(t).ssthresh + 4 * MSS);
+    assert_int_equal(info(t).cwnd, info(t).in_flight); /* two ACKs for each segment (RFC 6937) */
 }
 
 /* RFC 3042: the first two duplicates send a new segment each, the window stays. */
@@ -145,9 +155,9 @@ TRACE_TEST(limited_transmit)
     EXPECT(t, .flags = ACK, .seq = 1 + 11 * MSS, .ack = 1, .len = MSS);
     EXPECT_NOTHING(t);
     assert_int_equal(info(t).cwnd, cwnd);
-    assert_int_equal(app->conn->dup_acks, 2);
+    assert_int_equal(app->conn->sender->dup_acks, 2);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS); /* only reordered */
-    assert_int_equal(app->conn->dup_acks, 0);
+    assert_int_equal(app->conn->sender->dup_acks, 0);
     assert_int_equal(STATS(t)->retrans_segs, 0);
     trace_take_all(t, NULL);
 }
@@ -186,11 +196,11 @@ TRACE_TEST(partial_and_full_ack)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 5 * MSS); /* 6 is lost, too */
     EXPECT(t, .flags = ACK, .seq = 1 + 5 * MSS, .ack = 1, .len = MSS);
-    assert_int_equal(t->app->conn->recovery, RECOVERY_FAST);
-    assert_int_equal(STATS(t)->fast_retransmits, 1);
+    assert_int_equal(t->app->conn->sender->recovery, RECOVERY_FAST);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
     trace_take_all(t, NULL);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS);
-    assert_int_equal(t->app->conn->recovery, RECOVERY_NONE);
+    assert_int_equal(t->app->conn->sender->recovery, RECOVERY_NONE);
     assert_true(info(t).cwnd <= info(t).ssthresh);
     trace_take_all(t, NULL);
 }
@@ -206,7 +216,7 @@ TRACE_TEST(no_second_fast_retransmit)
     trace_take_all(t, NULL);
     for (int i = 0; i < 6; i++)
         dup_ack(t, 1 + 12 * MSS);
-    assert_int_equal(STATS(t)->fast_retransmits, 1);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
     trace_take_all(t, NULL);
 }
 
@@ -215,7 +225,7 @@ TRACE_TEST(no_second_fast_retransmit)
 /* Everything that was sent is sent again, in slow start, by asking for it again. */
 TRACE_TEST(go_back_n)
 {
-    struct trace_app *app = ten_out(t);
+    struct trace_app *app = all_ten_out(t);
 
     ADVANCE(t, 201);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
@@ -226,9 +236,9 @@ TRACE_TEST(go_back_n)
     EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
     EXPECT(t, .flags = ACK, .seq = 1 + 2 * MSS, .ack = 1, .len = MSS);
     EXPECT_NOTHING(t);
-    assert_int_equal(app->conn->recovery, RECOVERY_RTO);
+    assert_int_equal(app->conn->sender->recovery, RECOVERY_RTO);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
-    assert_int_equal(app->conn->recovery, RECOVERY_NONE);
+    assert_int_equal(app->conn->sender->recovery, RECOVERY_NONE);
     trace_take_all(t, NULL);
 }
 
@@ -280,7 +290,7 @@ TRACE_TEST(congestion_avoidance)
 {
     struct trace_app *app = trace_establish(t, 0);
 
-    app->conn->ssthresh = 10 * MSS;
+    trace_cc(app)->ssthresh = 10 * MSS;
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 5 * MSS);
@@ -310,7 +320,7 @@ TRACE_TEST(idle_restart)
 {
     struct trace_app *app = trace_establish(t, 0);
 
-    app->conn->cwnd = 40 * MSS;
+    trace_cc(app)->cwnd = 40 * MSS;
     trace_write(t, app, 1000);
     trace_take_all(t, NULL);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1001);
@@ -364,7 +374,7 @@ TRACE_TEST(window_is_not_exceeded)
  * ssthresh. */
 TRACE_TEST(slow_start_after_timeout)
 {
-    ten_out(t);
+    all_ten_out(t);
     ADVANCE(t, 201);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 9 * MSS);
@@ -379,7 +389,7 @@ TRACE_TEST(slow_start_ends_at_ssthresh)
 {
     struct trace_app *app = trace_establish(t, 0);
 
-    app->conn->ssthresh = 12 * MSS;
+    trace_cc(app)->ssthresh = 12 * MSS;
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
@@ -449,7 +459,7 @@ TRACE_TEST(initial_window_after_syn_loss)
 /* What the counters say they count: segments, and payload bytes. */
 TRACE_TEST(counters_of_segments)
 {
-    struct trace_app *app = ten_out(t);
+    struct trace_app *app = all_ten_out(t);
 
     ADVANCE(t, 201);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);

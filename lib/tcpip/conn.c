@@ -112,7 +112,6 @@ void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss)
     conn->iss = iss;
     conn->snd_una = conn->snd_nxt = conn->snd_asked = tcp_iss64(conn);
     conn->snd_end = conn->snd_una + 1;
-    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
 }
 
 /* RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 us. F also places the timestamp clock of
@@ -236,7 +235,8 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->snd_wscale = syn->wscale;
         conn->rcv_wscale = tcp_our_window_shift(conn);
     }
-    conn->tcp->cc->init(conn);
+    if (syn->sack_permitted)
+        conn->flags |= CONN_SACK;
 }
 
 void tcp_conn_ready(struct tcp_conn *conn)
@@ -271,6 +271,7 @@ void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
         timer_disarm(&tcp->wheel, &conn->timer);
     list_remove(&conn->ready);
     list_push_tail(&tcp->dead, &conn->ready);
+    tcp_sender_release(conn);
     table_remove(tcp, conn);
     ip_flow_close(tcp->ip, &conn->flow);
     tcp_conn_set_state(conn, TCP_CLOSED);
@@ -283,6 +284,7 @@ void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns)
 
     tcp_conn_set_state(conn, TCP_TIME_WAIT);
     timer_disarm(&tcp->wheel, &conn->timer);
+    tcp_sender_release(conn);
     conn->rto_at_ns = conn->ack_at_ns = 0;
     conn->idle_at_ns = now_ns + tcp->config.time_wait_ns;
     list_push_tail(&tcp->time_wait, &conn->timer.node);
@@ -303,6 +305,23 @@ struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
     while (!next && at <= tcp->bucket_mask)
         next = tcp->buckets[at++];
     return next ? mem_pool_at(&tcp->conns, next - 1) : NULL;
+}
+
+uint32_t tcp_conn_places(const struct tcp *tcp)
+{
+    return tcp->bucket_mask + 1;
+}
+
+struct tcp_conn *tcp_conn_at(struct tcp *tcp, uint32_t place)
+{
+    uint32_t first = tcp->buckets[place & tcp->bucket_mask];
+
+    return first ? mem_pool_at(&tcp->conns, first - 1) : NULL;
+}
+
+struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn)
+{
+    return conn->hash_next ? mem_pool_at(&conn->tcp->conns, conn->hash_next - 1) : NULL;
 }
 
 void tcp_bury(struct tcp *tcp)

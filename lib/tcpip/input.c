@@ -140,16 +140,16 @@ static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
  * 6298 5.7, RFC 5681 3.1). */
 static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
-    conn->snd_una = conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = tcp_iss64(conn) + 1;
+    conn->snd_una = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
     if (conn->backoff > 0) {
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
-        conn->cwnd = conn->mss;
+        conn->flags |= CONN_SYN_LOST;
     } else if (conn->flags & CONN_RTT_TIMED) {
-        tcp_rtt_sample(conn, (now_ns - conn->rtt_ns) / NS_PER_US);
+        tcp_rtt_sample(conn, (now_ns - conn->syn_ns) / NS_PER_US);
     }
     conn->backoff = 0;
-    conn->flags &= (uint16_t) ~(CONN_RTT_TIMED | CONN_SYN_OWED);
+    conn->flags &= ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
 }
 

@@ -660,7 +660,7 @@ static void too_big(struct trace *t, uint32_t seq, uint16_t mtu)
 TRACE_TEST(path_mtu)
 {
     struct trace_app *app = trace_establish(t, 0);
-    uint32_t cwnd = app->conn->cwnd;
+    uint32_t cwnd = trace_cc(app)->cwnd;
 
     trace_write(t, app, 2920);
     assert_int_equal(trace_take_all(t, NULL), 2);
@@ -671,7 +671,7 @@ TRACE_TEST(path_mtu)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1360);
     EXPECT(t, .flags = ACK, .seq = 1361, .ack = 1, .len = 1360);
     EXPECT(t, .flags = ACK, .seq = 2721, .ack = 1, .len = 200);
-    assert_int_equal(app->conn->cwnd, cwnd);
+    assert_int_equal(trace_cc(app)->cwnd, cwnd);
     too_big(t, 1461, 1400); /* the second one's error comes, too */
     EXPECT_NOTHING(t);
     SEND(t, .flags = ACK, .seq = 1, .ack = 2921);

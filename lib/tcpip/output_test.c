@@ -379,7 +379,6 @@ TRACE_TEST(fin_with_an_answer_at_once)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 4 * MSS);
     EXPECT(t, .flags = ACK | FIN, .seq = 1 + 4 * MSS, .ack = 1, .len = MSS);
-    assert_int_equal(app->conn->rtx_sent, app->conn->rtx_nxt);
     SEND(t, .flags = ACK, .seq = 1, .ack = 2 + 5 * MSS);
     EXPECT_STATE(app, TCP_FIN_WAIT_2);
 }
@@ -392,9 +391,8 @@ TRACE_TEST_WITH(asked_max_of_the_lost, .asked_max_bytes = 2 * MSS)
     trace_write(t, app, 10 * MSS);
     assert_int_equal(trace_take_all(t, NULL), 10);
     app->fill = FILL_LATER;
-    app->conn->recovery = RECOVERY_RTO; /* in the middle of one, with a wide window */
-    app->conn->recover = app->conn->rtx_end = app->conn->snd_nxt;
-    app->conn->rtx_sent = app->conn->rtx_nxt = app->conn->snd_una;
+    tcp_recovery_timeout(app->conn, t->now_ns);
+    trace_cc(app)->cwnd = 100 * MSS; /* in the middle of recovery, with a wide window */
     tcp_conn_ready(app->conn);
     trace_turn(t);
     assert_int_equal(app->promise_count, 1);
@@ -431,7 +429,6 @@ TRACE_TEST(checksum_carry)
     t->iss[0] = conn->iss;
     tcp_conn_start_at(conn, conn->iss);
     conn->snd_una = conn->snd_nxt = conn->snd_asked = conn->snd_end = tcp_iss64(conn) + 1;
-    conn->rtx_sent = conn->rtx_nxt = conn->rtx_end = conn->snd_una;
     t->peer_iss = get_be32(hdr + 8) - 1;
     conn->rcv_adv += (1ull << 32) + get_be32(hdr + 8) - conn->rcv_nxt;
     conn->rcv_nxt = (1ull << 32) + get_be32(hdr + 8);
@@ -444,7 +441,7 @@ TRACE_TEST_WITH(gso_whole_segments, .gso_bytes = 20000, .tx_csum = true)
 {
     struct trace_app *app = trace_establish(t, 0);
 
-    app->conn->cwnd = 100 * MSS;
+    trace_cc(app)->cwnd = 100 * MSS;
     trace_write(t, app, 30 * MSS);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 13 * MSS);
     EXPECT(t, .flags = ACK, .seq = 1 + 13 * MSS, .ack = 1, .len = 13 * MSS);

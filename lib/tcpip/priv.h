@@ -9,25 +9,23 @@
  *
  * The sending side's sequence space, from left to right:
  *
- *     snd_una <= rtx_sent <= rtx_nxt <= rtx_end <= snd_nxt <= snd_asked <= snd_end (+ 1 for FIN)
+ *     snd_una <= snd_nxt <= snd_asked <= snd_end (+ 1 for FIN)
  *
- *     [rtx_nxt, rtx_end)    lost, to be asked for again
- *     [rtx_sent, rtx_nxt)   lost, asked for, not answered yet
+ *     [snd_una, snd_nxt)    sent and not acknowledged: the scoreboard (sender.h) knows what became
+ *                           of each range of it, and which of them are asked for again
  *     [snd_nxt, snd_asked)  new, asked for, not answered yet
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
- * The lost range is one range because NewReno knows no other: the segment at snd_una (fast
- * retransmit, partial ACK) or everything sent (timeout). It is empty when rtx_sent == rtx_end.
- *
- * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c, output.c;
- * timers.c beside them; stack.c is the control path.
+ * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
+ * scoreboard.c, rack.c, recovery.c, pull.c, output.c; timers.c and sender.c beside them; stack.c is
+ * the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
 
 #include "base/list.h"
 #include "base/timer.h"
-#include "cc.h"
+#include "sender.h"
 #include "tcpip.h"
 #include "wire.h"
 
@@ -48,10 +46,12 @@
 #define TCP_SWS_OVERRIDE_NS       (200 * NS_PER_MS) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 #define TCP_KEEPALIVE_PROBES      9
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
-#define TCP_DUPACK_THRESHOLD      3   /* RFC 5681 3.2 */
 #define TCP_RESETS_OWED           256 /* per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
 #define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
+/* Ranges of one connection's scoreboard. A window of 64 MiB in frames of 60 KB has 1,100; more are
+ * holes, and beyond so many of them a timeout mends as quickly as a SACK. */
+#define TCP_RANGES_MAX 4096
 
 enum tcp_conn_flags {
     CONN_TS = 1 << 0,        /* timestamps negotiated */
@@ -63,14 +63,13 @@ enum tcp_conn_flags {
     CONN_PROBE = 1 << 6,     /* one byte may go beyond the peer's window */
     CONN_OVERRIDE = 1 << 7,  /* the silly-window override timer fired: send what fits */
     CONN_KEEPALIVE = 1 << 8, /* a keepalive probe is owed */
-    CONN_RTT_TIMED = 1 << 9, /* rtt_seq is being timed */
+    CONN_RTT_TIMED = 1 << 9, /* the SYN was sent once, at syn_ns */
     CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
-};
-
-enum tcp_recovery {
-    RECOVERY_NONE,
-    RECOVERY_FAST, /* RFC 6582: until snd_una reaches recover */
-    RECOVERY_RTO,  /* RFC 6298 5.4: everything sent is sent again, in slow start */
+    CONN_SACK = 1 << 11,     /* selective acknowledgments negotiated (RFC 2018) */
+    CONN_SYN_LOST = 1 << 12, /* our SYN had to be sent again: begin with one segment */
+    CONN_TLP = 1 << 13,      /* a loss probe may go beyond cwnd */
+    CONN_PACED = 1 << 14,    /* waits for sender->pace_at_ns */
+    CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
 };
 
 struct tcp_conn {
@@ -80,21 +79,19 @@ struct tcp_conn {
     uint64_t snd_nxt;
     uint64_t snd_asked;
     uint64_t snd_end;
-    uint64_t rtx_sent, rtx_nxt, rtx_end;
+    struct tcp_sender *sender; /* NULL: nothing is out, and was not for a while */
     uint64_t rcv_nxt;
     uint64_t rcv_adv;       /* right edge of the widest window ever advertised */
     uint64_t last_ack_sent; /* Last.ACK.sent of RFC 7323 */
     uint32_t rcv_wnd;       /* what the application has room for */
     uint32_t snd_wnd;
     uint32_t max_snd_wnd;
-    uint32_t cwnd, ssthresh;
+    uint32_t ssthresh; /* of the last sender; 0: none yet */
     uint32_t ts_recent;
-    uint16_t flags;
-    uint16_t mss;     /* payload bytes of a full segment, options deducted */
-    uint8_t state;    /* enum tcp_state */
-    uint8_t recovery; /* enum tcp_recovery */
+    uint32_t flags; /* enum tcp_conn_flags */
+    uint16_t mss;   /* payload bytes of a full segment, options deducted */
+    uint8_t state;  /* enum tcp_state */
     uint8_t snd_wscale, rcv_wscale;
-    uint32_t dup_acks;
     uint64_t snd_wl1; /* seq and ack of the segment that last set snd_wnd */
     uint64_t snd_wl2;
     uint64_t rto_at_ns;  /* 0: off. Retransmission, window probe or SYN */
@@ -104,12 +101,11 @@ struct tcp_conn {
     struct tcp *tcp;
     const struct tcp_ops *ops; /* NULL: the application is done with it */
     void *user;
-    uint64_t rtt_seq, rtt_ns; /* the segment being timed (RFC 6298 3, Karn) */
-    uint64_t recover;         /* RFC 6582 */
-    uint64_t heard_ns;        /* last segment received */
-    uint64_t progress_ns;     /* snd_una moved, or the first byte after idleness went out */
+    uint64_t syn_ns;      /* when our SYN went out */
+    uint64_t rate_bps;    /* tcp_set_rate: bytes per second, 0 for no cap */
+    uint64_t heard_ns;    /* last segment received */
+    uint64_t progress_ns; /* snd_una moved, or the first byte after idleness went out */
     uint32_t srtt_us, rttvar_us, rto_us;
-    uint32_t cc_state[3];
     /* Cold: opening, lookup. */
     struct ip_flow flow;
     uint16_t local_port, remote_port;
@@ -141,16 +137,18 @@ struct tcp_reset {
 struct tcp {
     struct ip *ip;
     struct list ready;
-    struct list waiting;   /* within tcp_pull: found no buffer, first in line next time */
-    struct list dead;      /* ended this turn; their memory is reused from the next on */
-    struct list time_wait; /* oldest first: all wait equally long */
+    struct list waiting;      /* within tcp_pull: found no buffer, first in line next time */
+    struct list dead;         /* ended this turn; their memory is reused from the next on */
+    struct list time_wait;    /* oldest first: all wait equally long */
+    struct list senderless;   /* have something to send and found no sender, by their `ready` */
+    struct list idle_senders; /* the longest idle first */
     struct timer_wheel wheel;
-    struct mem_pool conns;
+    struct mem_pool conns, senders, ranges;
     uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
     uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
     struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
-    const struct tcp_cc *cc;
+    const struct cc_algorithm *cc;
     uint64_t now_ns; /* of the current turn */
     bool pull_owed;  /* something became ready since the last tcp_pull */
     bool starved;    /* the last tcp_pull left connections waiting for buffers */
@@ -180,11 +178,14 @@ static inline uint64_t tcp_offset(const struct tcp_conn *conn, uint64_t seq)
     return seq - tcp_iss64(conn) - 1;
 }
 
-/* Bytes that the network is believed to hold or that the disk is about to hand us: those lost are
- * not. */
+/* Bytes that the network is believed to hold or that the disk is about to hand us: "pipe" of RFC
+ * 6675. */
 static inline uint64_t tcp_in_flight(const struct tcp_conn *conn)
 {
-    return conn->snd_asked - conn->snd_una - (conn->rtx_end - conn->rtx_nxt);
+    const struct tcp_sender *s = conn->sender;
+    uint64_t out = conn->snd_asked - conn->snd_una;
+
+    return s ? out - min_u64(out, s->sacked_bytes + s->lost_bytes) : out;
 }
 
 static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
@@ -196,6 +197,23 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
 static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
 {
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+}
+
+static inline bool tcp_fin_due(const struct tcp_conn *conn)
+{
+    return (conn->flags & (CONN_CLOSING | CONN_FIN_SENT)) == CONN_CLOSING;
+}
+
+/* A FIN takes a place in the window. One byte beyond, the peer throws it away, and only a timeout
+ * would bring it back. */
+static inline bool tcp_fin_fits(const struct tcp_conn *conn)
+{
+    return conn->snd_end < conn->snd_una + conn->snd_wnd;
+}
+
+static inline bool tcp_something_lost(const struct tcp_conn *conn)
+{
+    return conn->sender && conn->sender->lost_bytes > 0;
 }
 
 /* conn.c */
@@ -221,6 +239,11 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
 void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
+void tcp_emit_bare(struct tcp_conn *conn, uint64_t seq, uint8_t flags, uint64_t now_ns);
+void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns);
+void tcp_range_sent(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns);
+void tcp_fin_is_out(struct tcp_conn *conn);
+void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns);
 void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
                    const struct tcp_seg *seg);
 void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);

@@ -11,8 +11,6 @@
 
 const struct stat_desc tcp_stat_descs[] = {TCP_STATS(STAT_DESC, struct tcp_stats){0}};
 
-static const struct tcp_cc *const algorithms[] = {&tcp_cc_newreno};
-
 struct tcp_config tcp_config_default(void)
 {
     return (struct tcp_config){
@@ -21,25 +19,38 @@ struct tcp_config tcp_config_default(void)
         .rcv_wnd_bytes = 32 * 1024,
         .watermark_mss = 10, /* dissertation 4.3.2 */
         .asked_max_bytes = 256 * 1024,
-        .cc = "newreno",
+        .cc = "cubic",
+        .pacing = true,
         .user_timeout_ns = 100 * NS_PER_S, /* RFC 9293 3.8.3: R2 of at least 100 s */
         .time_wait_ns = 60 * NS_PER_S,     /* 2 MSL with the MSL of 30 s that everybody uses */
         .fin_wait_2_ns = 60 * NS_PER_S,
     };
 }
 
-static const struct tcp_cc *cc_find(const char *name)
+/* A connection at work has a range for what is in flight and one for what the disk is reading, and
+ * more where there are holes; not all connections have those at once. */
+#define SENDERS_DEFAULT   65536
+#define RANGES_PER_SENDER 4
+#define RANGES_MIN        4096
+
+static int open_senders(struct tcp *tcp)
 {
-    for (size_t i = 0; i < array_len(algorithms); i++)
-        if (strcmp(algorithms[i]->name, name) == 0)
-            return algorithms[i];
-    return NULL;
+    const struct tcp_config *c = &tcp->config;
+    uint32_t senders = c->senders_max ? c->senders_max : min_u32(c->conns_max, SENDERS_DEFAULT);
+    uint32_t ranges =
+        c->ranges_max ? c->ranges_max : max_u32(senders * RANGES_PER_SENDER, RANGES_MIN);
+    int rc = mem_pool_init(&tcp->senders, c->arena, sizeof(struct tcp_sender), senders);
+
+    if (rc == 0)
+        rc = mem_pool_init(&tcp->ranges, c->arena, sizeof(struct tcp_sent), ranges);
+    return rc;
 }
 
 int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_ns)
 {
     struct tcp *tcp;
     uint32_t buckets = 64;
+    int rc;
 
     if (config->conns_max == 0 || config->half_open_max == 0 ||
         config->conns_max > TCP_CONNS_LIMIT || config->rcv_wnd_bytes > TCP_CWND_MAX ||
@@ -58,6 +69,9 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
         return -ENOMEM;
     tcp->bucket_mask = buckets - 1;
     tcp->config = *config;
+    rc = open_senders(tcp);
+    if (rc < 0)
+        return rc;
     tcp->ip = config->ip;
     tcp->cc = cc_find(config->cc);
     tcp->now_ns = now_ns;
@@ -65,6 +79,8 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     list_init(&tcp->waiting);
     list_init(&tcp->dead);
     list_init(&tcp->time_wait);
+    list_init(&tcp->senderless);
+    list_init(&tcp->idle_senders);
     timer_wheel_init(&tcp->wheel, now_ns);
     *out = tcp;
     return 0;
@@ -137,9 +153,10 @@ void tcp_write(struct tcp_conn *conn, uint64_t bytes)
 
     assert(!(conn->flags & CONN_CLOSING));
     /* RFC 5681 4.1: after an idle time the old window is no longer known to fit. */
-    if (conn->snd_una == conn->snd_end && conn->state >= TCP_ESTABLISHED &&
+    if (conn->snd_una == conn->snd_end && conn->state >= TCP_ESTABLISHED && conn->sender &&
         tcp->now_ns - conn->progress_ns > conn->rto_us * NS_PER_US)
-        tcp->cc->on_idle(conn);
+        tcp->cc->on_idle(&conn->sender->cc, (tcp->now_ns - conn->progress_ns) / NS_PER_US,
+                         conn->rto_us, tcp->now_ns);
     conn->snd_end += bytes;
     tcp_conn_ready(conn);
 }
@@ -158,6 +175,11 @@ void tcp_recved(struct tcp_conn *conn, uint32_t bytes)
         conn->flags |= CONN_ACK_NOW;
         tcp_conn_ready(conn);
     }
+}
+
+void tcp_set_rate(struct tcp_conn *conn, uint64_t bytes_per_s)
+{
+    conn->rate_bps = bytes_per_s;
 }
 
 void tcp_close(struct tcp_conn *conn)
@@ -182,6 +204,23 @@ enum tcp_state tcp_conn_state(const struct tcp_conn *conn)
     return conn->state;
 }
 
+static void sender_info(const struct tcp_sender *s, struct tcp_info *info)
+{
+    static const char *const recovery[] = {
+        [RECOVERY_NONE] = "none", [RECOVERY_FAST] = "fast", [RECOVERY_RTO] = "timeout"};
+
+    info->cwnd = s->cc.cwnd;
+    info->ssthresh = s->cc.ssthresh;
+    info->min_rtt_us = tcp_min_rtt_us(s);
+    info->in_flight = (uint32_t)tcp_in_flight(s->conn);
+    info->sacked = (uint32_t)s->sacked_bytes;
+    info->lost = (uint32_t)s->lost_bytes;
+    info->delivered = s->delivered;
+    info->pacing_bps = s->cc.pacing_bps;
+    info->recovery = recovery[s->recovery];
+    info->reordering = s->reordering_seen;
+}
+
 void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
 {
     uint64_t start = tcp_iss64(conn) + 1;
@@ -194,8 +233,9 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .remote_port = conn->remote_port,
         .state = conn->state,
         .mss = conn->mss,
-        .cwnd = conn->cwnd,
-        .ssthresh = conn->ssthresh,
+        /* What it would begin with now: */
+        .cwnd = conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss),
+        .ssthresh = conn->ssthresh ? conn->ssthresh : TCP_CWND_MAX,
         .snd_wnd = conn->snd_wnd,
         .rcv_wnd = conn->rcv_wnd,
         .srtt_us = conn->srtt_us,
@@ -206,7 +246,16 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .sent = min_u64(max_u64(conn->snd_nxt, start), end) - start,
         .acked = min_u64(max_u64(conn->snd_una, start), end) - start,
         .received = conn->rcv_nxt ? conn->rcv_nxt - (1ull << 32) - conn->irs - 1 : 0,
+        .rate_bps = conn->rate_bps,
+        .cc = conn->tcp->cc->name,
+        .recovery = "none",
+        .sack = conn->flags & CONN_SACK,
+        .timestamps = conn->flags & CONN_TS,
+        .wscale = conn->flags & CONN_WSCALE,
+        .ecn = conn->flags & CONN_ECN,
     };
+    if (conn->sender)
+        sender_info(conn->sender, info);
 }
 
 const struct tcp_stats *tcp_stats(const struct tcp *tcp)

@@ -159,6 +159,26 @@ TRACE_TEST(listing)
     assert_int_equal(ports, 0x3b);
 }
 
+/* The same by places, which may be looked at with turns in between: who stays is met once. */
+TRACE_TEST(listing_in_steps)
+{
+    uint32_t met[6] = {0};
+
+    for (uint16_t i = 0; i < 6; i++)
+        trace_establish(t, i);
+    for (uint32_t place = 0; place < tcp_conn_places(t->tcp); place++) {
+        for (struct tcp_conn *c = tcp_conn_at(t->tcp, place); c; c = tcp_conn_beside(c))
+            met[c->remote_port - TRACE_PEER_PORT]++;
+        if (place == tcp_conn_places(t->tcp) / 2) {
+            tcp_abort(t->apps[2].conn, t->now_ns);
+            trace_turn(t);
+            trace_take_all(t, NULL);
+        }
+    }
+    for (uint32_t i = 0; i < 6; i++)
+        assert_true(met[i] == 1 || (i == 2 && met[i] == 0));
+}
+
 TRACE_TEST(abort_by_the_application)
 {
     struct trace_app *app = trace_establish(t, 0);
@@ -200,6 +220,7 @@ int main(void)
         cmocka_unit_test(info),
         cmocka_unit_test(next),
         cmocka_unit_test(listing),
+        cmocka_unit_test(listing_in_steps),
         cmocka_unit_test(abort_by_the_application),
         cmocka_unit_test(abort_in_syn_sent),
         cmocka_unit_test(memory_of_a_connection),

@@ -89,7 +89,18 @@ struct tcp_ops {
     X(t, estab_resets, "established connections that were reset")                                  \
     X(t, retrans_segs, "segments sent again")                                                      \
     X(t, retrans_bytes, "payload bytes sent again")                                                \
-    X(t, fast_retransmits, "fast recoveries entered (RFC 6582)")                                   \
+    X(t, fast_recoveries, "fast recoveries entered (RFC 6675, 6582)")                              \
+    X(t, spurious_recoveries, "fast recoveries undone: nothing had been lost (RFC 3522, 3708)")    \
+    X(t, spurious_rtos, "timeouts undone: nothing had been lost (RFC 3522, 5682)")                 \
+    X(t, tlp_probes, "loss probes sent (RFC 8985 7)")                                              \
+    X(t, tlp_recoveries, "losses that a loss probe mended")                                        \
+    X(t, reorder_timeouts, "times that the reordering window ran out (RFC 8985 6)")                \
+    X(t, sacks_in, "segments with SACK blocks (RFC 2018)")                                         \
+    X(t, dsacks_in, "D-SACKs: the peer had those bytes already (RFC 2883)")                        \
+    X(t, sack_ignored, "SACK blocks that are impossible, or one too many")                         \
+    X(t, ecn_reductions, "windows reduced because of an ECN echo (RFC 3168)")                      \
+    X(t, paced, "times that a connection waited for its pace")                                     \
+    X(t, sender_waits, "times that no room was left for a connection's sending state")             \
     X(t, rto_fired, "retransmission timeouts")                                                     \
     X(t, rto_waiting, "retransmission timeouts put off because the disk had not answered yet")     \
     X(t, syn_retrans, "SYNs sent again")                                                           \
@@ -135,9 +146,12 @@ struct tcp_config {
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */
-    const char *cc;           /* "newreno" */
-    uint64_t secret[4];       /* random: initial sequence numbers, timestamps, table keys */
-    uint64_t keepalive_ns;    /* idle time before a probe; 0: none */
+    const char *cc;           /* "cubic", "newreno" or "bbr" */
+    bool pacing;              /* bursts are spread over the round trip */
+    uint32_t senders_max;  /* connections that send at the same time; 0: conns_max, at most 64 Ki */
+    uint32_t ranges_max;   /* ranges of all their scoreboards; 0: two for each of them, and more */
+    uint64_t secret[4];    /* random: initial sequence numbers, timestamps, table keys */
+    uint64_t keepalive_ns; /* idle time before a probe; 0: none */
     uint64_t user_timeout_ns; /* data unacknowledged so long ends the connection */
     uint64_t time_wait_ns;    /* 2 MSL */
     uint64_t fin_wait_2_ns;   /* a peer that never closes is given up after so long without data */
@@ -186,6 +200,9 @@ void tcp_close(struct tcp_conn *conn);
 /* Resets the connection. `closed` is called with TCP_END_ABORTED before it returns. */
 void tcp_abort(struct tcp_conn *conn, uint64_t now_ns);
 
+/* No faster than so many bytes a second, averaged over a few milliseconds; 0: no cap. */
+void tcp_set_rate(struct tcp_conn *conn, uint64_t bytes_per_s);
+
 /* NULL while, or after, the application has nothing to do with it. */
 void *tcp_conn_user(const struct tcp_conn *conn);
 enum tcp_state tcp_conn_state(const struct tcp_conn *conn);
@@ -199,11 +216,26 @@ struct tcp_info {
     uint32_t srtt_us, rttvar_us, rto_us;
     uint64_t written, asked, sent, acked; /* offsets in the stream */
     uint64_t received;
+    /* As Linux' TCP_INFO has them; all 0 while the connection has not sent for a while. */
+    uint32_t min_rtt_us;
+    uint32_t in_flight, sacked, lost; /* bytes */
+    uint64_t delivered;               /* bytes, since it last began to send */
+    uint64_t pacing_bps;              /* bytes per second; 0: not paced */
+    uint64_t rate_bps;                /* tcp_set_rate */
+    const char *cc;
+    const char *recovery; /* "none", "fast", "timeout" */
+    bool sack, timestamps, wscale, ecn;
+    bool reordering; /* was seen */
 };
 void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info);
 /* The next connection after `prev` (NULL: the first), in no useful order, or NULL. For the stack's
  * own thread. */
 struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev);
+/* The same in steps, with turns in between: the places of the table, from 0 on, of which each has a
+ * few connections or none. A connection never moves. */
+uint32_t tcp_conn_places(const struct tcp *tcp);
+struct tcp_conn *tcp_conn_at(struct tcp *tcp, uint32_t place);
+struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn); /* in the same place, or NULL */
 
 const struct tcp_stats *tcp_stats(const struct tcp *tcp);
 /* Connections by state, read with stat_get from any thread. */

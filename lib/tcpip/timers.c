@@ -18,6 +18,8 @@ void tcp_timer_arm(struct tcp_conn *conn)
         due = conn->rto_at_ns;
     if (conn->ack_at_ns)
         due = min_u64(due, conn->ack_at_ns);
+    if (conn->flags & CONN_PACED)
+        due = min_u64(due, conn->sender->pace_at_ns);
     if (conn->idle_at_ns)
         due = min_u64(due, conn->idle_at_ns);
     if (due != UINT64_MAX && (!timer_armed(&conn->timer) || due < conn->timer.due_ns))
@@ -30,6 +32,8 @@ void tcp_rto_arm(struct tcp_conn *conn, uint64_t now_ns)
     uint64_t us = min_u64((uint64_t)conn->rto_us << min_u32(conn->backoff, 16), TCP_RTO_MAX_US);
 
     conn->rto_at_ns = now_ns + us * NS_PER_US;
+    if (conn->sender)
+        conn->sender->loss_timer = LOSS_TIMER_RTO;
     tcp_timer_arm(conn);
 }
 
@@ -61,26 +65,25 @@ static void syn_timeout(struct tcp_conn *conn, uint64_t now_ns)
  */
 static void window_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
+    struct tcp_ack a = {.now_ns = now_ns};
+
     if (conn->snd_wnd == 0)
         stat_inc(&conn->tcp->stats.zero_window_probes);
     conn->backoff += conn->backoff < UINT8_MAX;
-    if (conn->snd_una < conn->snd_nxt) {
-        conn->rtx_sent = conn->rtx_nxt = conn->snd_una;
-        conn->rtx_end = min_u64(conn->snd_una + conn->mss, conn->snd_nxt);
-        conn->flags &= (uint16_t)~CONN_RTT_TIMED;
-    } else {
+    if (conn->snd_una < conn->snd_nxt)
+        tcp_first_segment_lost(conn, &a);
+    else
         conn->flags |= conn->snd_wnd == 0 ? CONN_PROBE : CONN_OVERRIDE;
-    }
     tcp_rto_arm(conn, now_ns);
     tcp_conn_ready(conn);
 }
 
-/* RFC 6298 5.4 to 5.6, RFC 5681 3.1. */
 static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
+    const struct tcp_sent *first = tcp_sent_first(conn->sender);
 
-    if (conn->rtx_sent == conn->snd_una && conn->rtx_sent < conn->rtx_end) {
+    if (first && (first->state == SENT_LOST || first->state == SENT_ASKED)) {
         /* What was lost has not been sent again yet, whoever found out that it was: the disk or
          * the pool is behind, not the network. */
         stat_inc(&tcp->stats.rto_waiting);
@@ -89,18 +92,32 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
         return;
     }
     stat_inc(&tcp->stats.rto_fired);
-    tcp->cc->on_rto(conn, (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX),
-                    conn->recovery != RECOVERY_RTO, now_ns);
-    conn->recovery = RECOVERY_RTO;
-    conn->recover = conn->snd_nxt;
-    conn->dup_acks = 0;
-    conn->rtx_sent = conn->rtx_nxt = conn->snd_una;
-    conn->rtx_end = conn->snd_nxt;
-    conn->snd_asked = conn->snd_nxt; /* new bytes wait until the lost ones are through */
-    conn->flags &= (uint16_t)~CONN_RTT_TIMED;
+    tcp_recovery_timeout(conn, now_ns);
     conn->backoff += conn->backoff < UINT8_MAX;
     tcp_rto_arm(conn, now_ns);
     tcp_conn_ready(conn);
+}
+
+/* The timers of RFC 8985, which come before the retransmission timer. True: it was one of them. */
+static bool early_timeout(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (!s || conn->snd_una == conn->snd_nxt || conn->snd_wnd == 0)
+        return false;
+    if (s->loss_timer == LOSS_TIMER_REORDER) {
+        stat_inc(&conn->tcp->stats.reorder_timeouts);
+        tcp_recovery_reorder(conn, now_ns);
+        return true;
+    }
+    if (s->loss_timer == LOSS_TIMER_PROBE) {
+        s->loss_timer = LOSS_TIMER_RTO;
+        if (tcp_tlp_due(conn, now_ns))
+            tcp_conn_ready(conn);
+        tcp_rto_arm(conn, now_ns);
+        return true;
+    }
+    return false;
 }
 
 static void rto_due(struct tcp_conn *conn, uint64_t now_ns)
@@ -110,6 +127,8 @@ static void rto_due(struct tcp_conn *conn, uint64_t now_ns)
         syn_timeout(conn, now_ns);
     } else if (now_ns - conn->progress_ns >= conn->tcp->config.user_timeout_ns) {
         give_up(conn, now_ns);
+    } else if (early_timeout(conn, now_ns)) {
+        return;
     } else if (conn->snd_una == conn->snd_nxt || conn->snd_wnd == 0) {
         if (conn->snd_una < conn->snd_nxt || conn->snd_asked < conn->snd_end)
             window_timeout(conn, now_ns);
@@ -157,6 +176,10 @@ static void conn_timer(struct tcp_conn *conn, uint64_t now_ns)
         stat_inc(&conn->tcp->stats.delayed_acks);
         tcp_conn_ready(conn);
     }
+    if ((conn->flags & CONN_PACED) && conn->sender->pace_at_ns <= now_ns) {
+        conn->flags &= ~CONN_PACED;
+        tcp_conn_ready(conn);
+    }
     if (conn->rto_at_ns && conn->rto_at_ns <= now_ns)
         rto_due(conn, now_ns);
     if (conn->state != TCP_CLOSED && conn->idle_at_ns && conn->idle_at_ns <= now_ns)
@@ -171,6 +194,7 @@ void tcp_timers(struct tcp *tcp, uint64_t now_ns)
     tcp->now_ns = now_ns;
     while ((timer = timer_pop(&tcp->wheel, now_ns)))
         conn_timer(container_of(timer, struct tcp_conn, timer), now_ns);
+    tcp_senders_expire(tcp, now_ns);
     while (!list_empty(&tcp->time_wait)) {
         struct tcp_conn *conn = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
 

@@ -199,6 +199,14 @@ static uint32_t naive_tcp_sum(const uint8_t *ip_header, const uint8_t *tcp, uint
     return naive_sum(naive_sum(0, pseudo, sizeof(pseudo)), tcp, len);
 }
 
+static void take_sacks(const uint8_t *opt, struct trace_seg *seg)
+{
+    seg->sack_count = (opt[1] - 2) / 8;
+    assert_true(seg->sack_count > 0 && opt[1] == 2 + 8 * seg->sack_count);
+    for (uint32_t i = 0; i < seg->sack_count; i++)
+        seg->sacks[i] = (struct tcp_sack){get_be32(opt + 2 + 8 * i), get_be32(opt + 6 + 8 * i)};
+}
+
 static void take_options(const uint8_t *opt, uint32_t len, struct trace_seg *seg)
 {
     seg->opts_len = len;
@@ -215,6 +223,11 @@ static void take_options(const uint8_t *opt, uint32_t len, struct trace_seg *seg
             assert_int_equal(opt[i + 1], 3);
             seg->has_wscale = true;
             seg->wscale = opt[i + 2];
+        } else if (opt[i] == TCP_OPT_SACK_PERMITTED) {
+            assert_int_equal(opt[i + 1], 2);
+            seg->sack_permitted = true;
+        } else if (opt[i] == TCP_OPT_SACK) {
+            take_sacks(opt + i, seg);
         } else {
             assert_int_equal(opt[i], TCP_OPT_TIMESTAMPS);
             assert_int_equal(opt[i + 1], 10);
@@ -243,6 +256,10 @@ static void take_packet(struct trace *t, const struct nmio_pkt *pkt)
     else
         assert_true(t->caps.tx_csum);
     assert_true(seg.gso_size || pkt->len <= t->caps.mtu + ETH_HEADER_BYTES);
+    if (t->on_packet) {
+        t->on_packet(t, ip, IP4_HEADER_BYTES + total);
+        return;
+    }
     header = (tcp[12] >> 4) * 4u;
     seg.our_port = get_be16(tcp) == TRACE_PORT ? 0 : get_be16(tcp);
     seg.port = (uint16_t)(get_be16(tcp + 2) - TRACE_PEER_PORT);
@@ -258,6 +275,11 @@ static void take_packet(struct trace *t, const struct nmio_pkt *pkt)
     seg.ack = seg.flags & ACK ? get_be32(tcp + 8) - t->peer_iss : 0;
     seg.win = get_be16(tcp + 14);
     take_options(tcp + 20, header - 20, &seg);
+    for (uint32_t i = 0; i < seg.sack_count; i++) {
+        seg.sacks[i].start -= t->peer_iss;
+        seg.sacks[i].end -= t->peer_iss;
+    }
+    seg.ecn = ip[1] & IP_ECN_MASK;
     seg.len = total - header;
     for (uint32_t i = 0; i < seg.len; i++)
         assert_int_equal(tcp[header + i], trace_byte((uint64_t)seg.seq - 1 + i));
@@ -339,7 +361,7 @@ uint32_t trace_take_all(struct trace *t, uint64_t *bytes)
 
 /* --- what the peer sends ---------------------------------------------------------------------- */
 
-static uint32_t put_options(const struct trace_seg *s, uint8_t *opt)
+static uint32_t put_options(struct trace *t, const struct trace_seg *s, uint8_t *opt)
 {
     uint8_t *end = opt;
 
@@ -362,7 +384,32 @@ static uint32_t put_options(const struct trace_seg *s, uint8_t *opt)
         put_be32(end + 8, s->tsecr);
         end += 12;
     }
+    if (s->sack_permitted) {
+        put_be32(end, TCP_OPT_NOP << 24 | TCP_OPT_NOP << 16 | TCP_OPT_SACK_PERMITTED << 8 | 2);
+        end += 4;
+    }
+    if (s->sack_count) {
+        put_be32(end, TCP_OPT_NOP << 24 | TCP_OPT_NOP << 16 | TCP_OPT_SACK << 8 |
+                          (2u + 8u * s->sack_count));
+        end += 4;
+    }
+    for (uint32_t i = 0; i < s->sack_count; i++, end += 8) {
+        put_be32(end, t->iss[s->port] + s->sacks[i].start);
+        put_be32(end + 4, t->iss[s->port] + s->sacks[i].end);
+    }
     return (uint32_t)(end - opt);
+}
+
+void trace_seal_frame(uint8_t *frame)
+{
+    uint8_t *ip = frame + ETH_HEADER_BYTES;
+    uint32_t ip_header = (ip[0] & 15) * 4u;
+    uint8_t *tcp = ip + ip_header;
+
+    put_be16(ip + 10, 0);
+    put_be16(ip + 10, (uint16_t)~naive_sum(0, ip, ip_header));
+    put_be16(tcp + 16, 0);
+    put_be16(tcp + 16, (uint16_t)~naive_tcp_sum(ip, tcp, get_be16(ip + 2) - ip_header));
 }
 
 uint32_t trace_frame(struct trace *t, const struct trace_seg *s, uint8_t *frame)
@@ -380,19 +427,19 @@ uint32_t trace_frame(struct trace *t, const struct trace_seg *s, uint8_t *frame)
     put_be32(tcp + 8, s->flags & ACK ? t->iss[s->port] + s->ack : 0);
     tcp[13] = s->flags;
     put_be16(tcp + 14, s->zero_win ? 0 : s->win ? (uint16_t)s->win : t->win);
-    header = 20 + put_options(s, tcp + 20);
+    header = 20 + put_options(t, s, tcp + 20);
     tcp[12] = (uint8_t)(header / 4 << 4);
     for (uint32_t i = 0; i < s->len; i++)
         tcp[header + i] = trace_byte((uint64_t)s->seq - (s->flags & SYN ? 0 : 1) + i);
     total = IP4_HEADER_BYTES + header + s->len;
     ip[0] = IP4_VERSION_IHL;
+    ip[1] = s->ecn;
     put_be16(ip + 2, (uint16_t)total);
     ip[8] = 64;
     ip[9] = IP_PROTO_TCP;
     memcpy(ip + 12, peer_ip, 4);
     memcpy(ip + 16, our_ip, 4);
-    put_be16(ip + 10, (uint16_t)~naive_sum(0, ip, IP4_HEADER_BYTES));
-    put_be16(tcp + 16, (uint16_t)~naive_tcp_sum(ip, tcp, header + s->len));
+    trace_seal_frame(frame);
     if (s->bad_sum)
         tcp[16] ^= 1;
     return ETH_HEADER_BYTES + total;
@@ -507,7 +554,7 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     struct nmio_pipe_config pipe = {.depth = 512};
 
     t->caps = pipe.caps = (struct nmio_caps){
-        .mtu = 1500,
+        .mtu = s->mtu ? s->mtu : 1500,
         .gso_bytes = s->gso_bytes,
         .tx_csum = s->tx_csum,
         .slices_max = s->slices_max ? s->slices_max : NMIO_SLICES_MAX,
@@ -532,7 +579,11 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     config.watermark_mss = s->watermark_mss ? s->watermark_mss : config.watermark_mss;
     config.mss_max = s->mss_max;
     config.keepalive_ns = s->keepalive_ns;
+    config.cc = s->cc ? s->cc : "newreno";
+    config.pacing = s->pacing;
     memcpy(config.secret, (uint64_t[4]){11, 22, 33, 44}, sizeof(config.secret));
+    if (s->configure)
+        s->configure(t, &config);
     assert_int_equal(tcpip_init(&t->tcp, &config, t->now_ns), 0);
     assert_int_equal(tcp_listen(t->tcp, NULL, TRACE_PORT, &trace_ops, t), 0);
     trace_turn(t);
@@ -564,7 +615,7 @@ struct trace_app *trace_establish(struct trace *t, uint16_t port)
     struct trace_app *app = &t->apps[t->app_count % TRACE_APPS];
 
     SEND(t, .flags = SYN, .mss = 1460, .port = port, .has_ts = t->ts, .tsval = t->ts_base,
-         .has_wscale = t->wscale, .wscale = 7);
+         .has_wscale = t->wscale, .wscale = 7, .sack_permitted = t->sack);
     EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = port, .has_ts = t->ts, .tsecr = t->ts_base);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1, .port = port, .has_ts = t->ts, .tsval = t->ts_base);
     assert_int_equal(app->accepted, 1);
@@ -580,6 +631,12 @@ void trace_connect(struct trace *t)
                                  &trace_ops, app, t->now_ns),
                      0);
     trace_turn(t);
+}
+
+struct cc *trace_cc(struct trace_app *app)
+{
+    assert_true(tcp_sender_want(app->conn, app->trace->now_ns));
+    return &app->conn->sender->cc;
 }
 
 void trace_ack_all(struct trace *t)

@@ -31,6 +31,8 @@ enum {
     PSH = TCP_PSH,
     ACK = TCP_ACK,
     URG = TCP_URG,
+    ECE = TCP_ECE,
+    CWR = TCP_CWR,
 };
 
 #define TRACE_APPS      8
@@ -52,6 +54,10 @@ struct trace_seg {
     uint16_t mss;  /* 0: no option */
     bool has_wscale;
     uint8_t wscale;
+    bool sack_permitted;
+    uint8_t sack_count;
+    struct tcp_sack sacks[TCP_SACKS_MAX]; /* relative, like seq and ack */
+    uint8_t ecn;
     bool has_ts;
     uint32_t tsval, tsecr;
     uint16_t port;       /* the peer's, less TRACE_PEER_PORT */
@@ -120,12 +126,14 @@ struct trace {
     bool hold;                /* no turn after SEND: several segments arrive in one turn */
     bool raw;                 /* payload is not compared (a stream that is not the app's) */
     uint32_t ts_base;         /* the peer's clock in segments sent with t->ts */
-    bool ts, wscale;          /* options that the peer's SYN offers in trace_establish */
+    bool ts, wscale, sack;    /* options that the peer's SYN offers in trace_establish */
     struct trace_app apps[TRACE_APPS];
     struct trace_app *app; /* the first connection's */
     uint32_t app_count;
     struct trace_seg queue[TRACE_QUEUE];
     uint32_t queue_head, queue_count;
+    /* Takes the TCP packets, checksums verified, in the place of the queue; or NULL. */
+    void (*on_packet)(struct trace *t, const uint8_t *ip, uint32_t ip_len);
 };
 
 extern const struct tcp_ops trace_ops;
@@ -140,6 +148,11 @@ struct trace_setup {
     uint32_t watermark_mss;
     uint16_t mss_max;
     uint64_t keepalive_ns;
+    const char *cc; /* NULL: "newreno", whose windows can be told by counting */
+    bool pacing;
+    uint32_t mtu;
+    /* Has the last word on the stack's configuration; or NULL. */
+    void (*configure)(struct trace *t, struct tcp_config *config);
 };
 
 /* A stack that listens on TRACE_PORT. */
@@ -152,6 +165,8 @@ void trace_advance_ns(struct trace *t, uint64_t ns);
 void trace_send(struct trace *t, const struct trace_seg *seg);
 /* The frame that SEND would send, for tests that damage it. Returns its length. */
 uint32_t trace_frame(struct trace *t, const struct trace_seg *seg, uint8_t *frame);
+/* Writes both checksums of a frame whose other bytes are as they shall be. */
+void trace_seal_frame(uint8_t *frame);
 void trace_send_frame(struct trace *t, const uint8_t *frame, uint32_t len);
 struct trace_seg trace_expect(struct trace *t, const char *file, int line,
                               const struct trace_seg *want);
@@ -164,6 +179,8 @@ void trace_connect(struct trace *t);
 void trace_write(struct trace *t, struct trace_app *app, uint64_t bytes);
 /* Keeps the oldest promise. */
 void trace_answer(struct trace *t, struct trace_app *app);
+/* The window of the connection, made now if it has nothing out. */
+struct cc *trace_cc(struct trace_app *app);
 void trace_ack_all(struct trace *t); /* plain ACK of all that was sent on port 0 */
 uint8_t trace_byte(uint64_t offset);
 

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "wire.h"
 
+static void parse_sacks(const uint8_t *block, uint32_t len, struct tcp_seg *seg)
+{
+    for (; len >= 8 && seg->sack_count < TCP_SACKS_MAX; block += 8, len -= 8)
+        seg->sacks[seg->sack_count++] = (struct tcp_sack){get_be32(block), get_be32(block + 4)};
+}
+
 /* RFC 9293 3.2. Returns false at the first option whose length cannot be (MUST-7). */
 static bool parse_options(const uint8_t *opt, uint32_t len, struct tcp_seg *seg)
 {
@@ -26,6 +32,10 @@ static bool parse_options(const uint8_t *opt, uint32_t len, struct tcp_seg *seg)
             seg->has_ts = true;
             seg->tsval = get_be32(opt + 2);
             seg->tsecr = get_be32(opt + 6);
+        } else if (kind == TCP_OPT_SACK && size >= 10 && size % 8 == 2) {
+            parse_sacks(opt + 2, size - 2u, seg);
+        } else if (kind == TCP_OPT_SACK_PERMITTED && size == 2) {
+            seg->sack_permitted = true;
         } /* Others, and known ones of a wrong size, are skipped (MUST-6). */
         opt += size;
         len -= size;
@@ -58,6 +68,7 @@ enum tcp_parse tcp_seg_parse(const struct ip_dgram *dgram, struct tcp_seg *seg, 
         .ack = get_be32(hdr.ack),
         .window = get_be16(hdr.window),
         .flags = hdr.flags,
+        .ecn = dgram->tos & IP_ECN_MASK,
         .data = dgram->payload + header_len,
         .len = dgram->len - header_len,
     };

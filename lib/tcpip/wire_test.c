@@ -117,20 +117,104 @@ TRACE_TEST(mss_and_timestamps)
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1448, .has_ts = true, .tsecr = 7);
 }
 
-/* A SYN-ACK offers only what the SYN offered (RFC 7323 2.2, 3.2). */
+/* A SYN-ACK offers only what the SYN offered (RFC 7323 2.2, 3.2; RFC 2018 2). */
 TRACE_TEST(offers)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        bool ts = i & 1, wscale = i & 2;
+    for (unsigned i = 0; i < TRACE_APPS; i++) {
+        bool ts = i & 1, wscale = i & 2, sack = i & 4;
         uint16_t port = (uint16_t)i;
         struct trace_seg synack;
 
-        SEND(t, .flags = SYN, .has_ts = ts, .tsval = 9, .has_wscale = wscale, .port = port);
+        SEND(t, .flags = SYN, .has_ts = ts, .tsval = 9, .has_wscale = wscale,
+             .sack_permitted = sack, .port = port);
         synack = EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = port);
         assert_int_equal(synack.has_ts, ts);
         assert_int_equal(synack.has_wscale, wscale);
+        assert_int_equal(synack.sack_permitted, sack);
         assert_true(!ts || synack.tsecr == 9);
     }
+}
+
+/* Our own SYN offers everything; what the peer leaves out is not used. */
+TRACE_TEST(our_syn_offers_everything)
+{
+    struct trace_seg syn;
+
+    trace_connect(t);
+    syn = EXPECT(t, .flags = SYN, .mss = 1460);
+    assert_true(syn.has_ts && syn.has_wscale && syn.sack_permitted);
+    SEND(t, .flags = SYN | ACK, .ack = 1, .sack_permitted = true);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
+    assert_int_equal(t->app->conn->flags & (CONN_TS | CONN_WSCALE | CONN_SACK), CONN_SACK);
+}
+
+/* --- selective acknowledgments, as tcp_seg_parse hands them on -------------------------------- */
+
+/* Parses a segment with these options, which are padded with end-of-list to whole words. */
+static struct tcp_seg parse(const uint8_t *opts, uint32_t len, bool *bad_options)
+{
+    uint8_t bytes[TCP_HEADER_MAX] = {0};
+    struct ip_dgram dgram = {.payload = bytes,
+                             .len = 20 + (uint32_t)align_up(len, 4),
+                             .tos = 0xb8 | IP_ECN_CE,
+                             .csum_ok = true};
+    struct tcp_seg seg;
+
+    memcpy(bytes + 20, opts, len);
+    bytes[12] = (uint8_t)(dgram.len / 4 << 4);
+    bytes[13] = TCP_ACK | TCP_ECE | TCP_CWR;
+    assert_int_equal(tcp_seg_parse(&dgram, &seg, bad_options), TCP_PARSE_OK);
+    return seg;
+}
+
+#define BLOCK(n) 0, 0, 0, (n), 0, 0, 1, (n)
+#define PARSE(bad, ...)                                                                            \
+    parse((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), bad)
+
+static void sack_blocks(void **state)
+{
+    bool bad;
+    struct tcp_seg seg = PARSE(&bad, 1, 1, 5, 26, BLOCK(1), BLOCK(2), BLOCK(3));
+
+    assert_false(bad);
+    assert_int_equal(seg.sack_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(seg.sacks[i].start, 1 + i);
+        assert_int_equal(seg.sacks[i].end, 257 + i);
+    }
+    seg = PARSE(&bad, 5, 34, BLOCK(1), BLOCK(2), BLOCK(3), BLOCK(4), 4, 2);
+    assert_false(bad);
+    assert_int_equal(seg.sack_count, 4);
+    assert_int_equal(seg.sacks[3].end, 260);
+    assert_true(seg.sack_permitted);
+}
+
+/* Sizes that are no number of blocks are skipped; what lies beyond the header is malformed; a
+ * second option adds no more than there is room for. */
+static void sack_nonsense(void **state)
+{
+    bool bad;
+    struct tcp_seg seg = PARSE(&bad, 5, 2, 5, 9, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0);
+
+    assert_false(bad);
+    assert_int_equal(seg.sack_count, 0);
+    assert_false(seg.sack_permitted);
+    seg = PARSE(&bad, 5, 18, BLOCK(1));
+    assert_true(bad);
+    assert_int_equal(seg.sack_count, 0);
+    seg = PARSE(&bad, 5, 26, BLOCK(1), BLOCK(2), BLOCK(3), 5, 10, BLOCK(9));
+    assert_false(bad);
+    assert_int_equal(seg.sack_count, 4);
+    assert_int_equal(seg.sacks[3].start, 9);
+}
+
+static void ecn_bits(void **state)
+{
+    bool bad;
+    struct tcp_seg seg = PARSE(&bad, 1);
+
+    assert_int_equal(seg.ecn, IP_ECN_CE);
+    assert_int_equal(seg.flags, TCP_ACK | TCP_ECE | TCP_CWR);
 }
 
 /* RFC 7323 2.3: a shift above 14 counts as 14; the window of a SYN is not scaled. */
@@ -325,6 +409,10 @@ int main(void)
         cmocka_unit_test(mss_of_ours_is_configured),
         cmocka_unit_test(mss_and_timestamps),
         cmocka_unit_test(offers),
+        cmocka_unit_test(our_syn_offers_everything),
+        cmocka_unit_test(sack_blocks),
+        cmocka_unit_test(sack_nonsense),
+        cmocka_unit_test(ecn_bits),
         cmocka_unit_test(wscale_15),
         cmocka_unit_test(wscale_in_syn_ack_is_not_applied_to_it),
         cmocka_unit_test(our_wscale),

@@ -4,53 +4,20 @@
 import random
 import socket
 import struct
-import subprocess
 import time
 
 import lab
+from meanwhile import Meanwhile, well
 from packets import (ACK, ETH_ARP, ETH_IP, FIN, PSH, RST, SYN, URG, Ghost, Link, arp, eth,
                      fix_checksums, ip4, mac, tcp)
 
 SEED = 793
 EACH = 25           # frames of each kind whose drop is counted
 FLOOD = int(20000 * lab.SCALE)
-WELL_S = 10         # a flood may leave a client waiting for so long
 FLOOD_BATCH = 200   # then a breath, so that a flood is one and not just an overflow of the TAP
 GHOST, EVIL = lab.NET + '77', mac('02:00:00:00:ee:ee')
 # Ethernet 14, IPv4 20, TCP 20 and 4 of options.
 HEADER_BYTES = 58
-
-
-class Meanwhile:
-    """curl, which fetches and compares for as long as the with-block lasts."""
-
-    def __init__(self, world, server, what):
-        self.what = what
-        script = ('n=0; while :; do curl -sf -m 20 %s/file.bin | cmp -s - %s || exit 1; '
-                  'n=$((n+1)); echo $n; [ -e %s ] && exit 0; done'
-                  % (server.url, world.path('tree/file.bin'), world.path('enough')))
-        self.flag, self.script, self.world = world.path('enough'), script, world
-
-    def __enter__(self):
-        self.child = self.world.spawn(['sh', '-c', self.script], stdout=subprocess.PIPE, text=True)
-        return self
-
-    def __exit__(self, *_):
-        open(self.flag, 'w').close()
-        out, _ = self.child.communicate(timeout=60)
-        lab.sh(['rm', self.flag])
-        lab.ok(self.child.returncode == 0, 'curl fetches during: ' + self.what,
-               '%d went well' % len(out.split()))
-        lab.diag('%s: %d fetches meanwhile' % (self.what, len(out.split())))
-
-
-def well(server, what):
-    try:
-        answered = lab.get(server, '/small.bin', timeout_s=WELL_S)[0]
-    except OSError as e:
-        answered = repr(e)
-    lab.ok(server.alive() and server.healthy() and answered == 200,
-           'the server is well after: ' + what, answered)
 
 
 def mutations(frame, rnd):

@@ -78,6 +78,14 @@ def arp(op, sha, spa, tha, tpa, htype=1, ptype=0x0800, hlen=6, plen=4):
                        tha, socket.inet_aton(tpa))
 
 
+def delivered(dev):
+    """(packets that the other end of an interface has taken, packets that were lost on the way)"""
+    with open('/proc/net/dev') as f:
+        line = next(line for line in f if line.strip().startswith(dev + ':'))
+    fields = line.split(':')[1].split()
+    return int(fields[9]), int(fields[11])
+
+
 class Link:
     """The host's side of the server's interface, below the kernel's own stack."""
 

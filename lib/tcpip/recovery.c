@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * recovery.c - bytes were lost, or seem to be: how the window follows, and how it comes back when
+ * they were not.
+ *
+ *     NONE -- loss found ------> FAST  proportional rate reduction (RFC 6937) until `recover`
+ *     any  -- timer fired -----> RTO   slow start over what was lost (RFC 6298, 5681 3.1)
+ *     FAST, RTO -- all acknowledged, or shown to be a mistake (RFC 3522, 4015, 3708, 5682) --> NONE
+ *
+ * Peers without SACK tell of one hole at a time (RFC 6582): each duplicate ACK stands for a segment
+ * that has arrived, and a partial ACK shows the next hole.
+ */
+#include "priv.h"
+
+#define NEWRENO_DUP_THRESHOLD 3 /* RFC 5681 3.2 */
+
+static bool has_sack(const struct tcp_conn *conn)
+{
+    return conn->flags & CONN_SACK;
+}
+
+/* --- in and out of recovery ------------------------------------------------------------------- */
+
+static void may_be_undone(struct tcp_sender *s)
+{
+    s->undo = true;
+    s->undo_ts_known = false;
+    s->undo_bytes = 0;
+}
+
+static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    stat_inc(&conn->tcp->stats.fast_recoveries);
+    /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
+    s->prr_flight =
+        max_u32((uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd), conn->mss);
+    s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+    s->recovery = RECOVERY_FAST;
+    s->recover = conn->snd_nxt;
+    s->prr_delivered = s->prr_out = 0;
+    s->tlp_out = false;
+    may_be_undone(s);
+}
+
+static void leave(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
+        s->cc.cwnd = max_u32(s->cc.ssthresh, conn->mss);
+    s->recovery = RECOVERY_NONE;
+    s->frto = FRTO_OFF;
+    s->dup_acks = 0;
+    if (!has_sack(conn))
+        s->sacked_bytes = 0;
+    if (s->reo_wnd_persist > 0 && --s->reo_wnd_persist == 0)
+        s->reo_wnd_mult = 1;
+    s->cc.algorithm->on_recovered(&s->cc, a->now_ns);
+}
+
+/* RFC 4015 3: it was no loss. */
+static void undo(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    stat_inc(s->recovery == RECOVERY_RTO ? &conn->tcp->stats.spurious_rtos
+                                         : &conn->tcp->stats.spurious_recoveries);
+    tcp_sent_all_in_air(conn);
+    s->cc.algorithm->on_undo(&s->cc, a->now_ns);
+    s->undo = false;
+    s->reordering_seen = true; /* what came so late was overtaken */
+    s->recovery = RECOVERY_NONE;
+    s->frto = FRTO_OFF;
+    s->dup_acks = 0;
+    if (!has_sack(conn))
+        s->sacked_bytes = 0;
+    conn->backoff = 0;
+}
+
+/* RFC 3522 3.2: the ACK echoes a time before anything was sent again, so it is the original that
+ * has arrived. RFC 3708: the peer had all of it already. */
+static bool was_mistaken(const struct tcp_sender *s, const struct tcp_ack *a)
+{
+    if (!s->undo)
+        return false;
+    if (s->undo_ts_known && a->acked && a->has_tsecr && (int32_t)(a->tsecr - s->undo_ts) < 0)
+        return true;
+    return a->dsack && s->undo_ts_known && s->undo_bytes == 0 && s->asked_bytes == 0 &&
+           s->lost_bytes == 0;
+}
+
+/* --- F-RTO (RFC 5682 2.1), for peers without timestamps ----------------------------------------
+ */
+
+/* True: the timeout was spurious. */
+static bool frto_ack(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    switch (s->frto) {
+    case FRTO_FIRST_ACK:
+        if (a->acked && conn->snd_una < s->recover && conn->snd_asked < conn->snd_end &&
+            conn->snd_una + conn->snd_wnd > conn->snd_asked) {
+            s->frto = FRTO_NEW_SENT; /* step 2b: two new segments instead of lost ones */
+            s->cc.cwnd = max_u32(s->cc.cwnd, (uint32_t)tcp_in_flight(conn) + 2u * conn->mss);
+        } else {
+            s->frto = FRTO_OFF;
+        }
+        return false;
+    case FRTO_NEW_SENT:
+        s->frto = FRTO_OFF;
+        return a->acked > 0; /* step 3b; a duplicate ACK is step 3a */
+    default:
+        return false;
+    }
+}
+
+/* --- PRR (RFC 6937 3.1) ----------------------------------------------------------------------- */
+
+static void rate_reduction(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t pipe = tcp_in_flight(conn), send;
+
+    s->prr_delivered += a->delivered;
+    if (pipe > s->cc.ssthresh) {
+        uint64_t target =
+            ((uint64_t)s->prr_delivered * s->cc.ssthresh + s->prr_flight - 1) / s->prr_flight;
+
+        send = target > s->prr_out ? target - s->prr_out : 0;
+    } else {
+        uint64_t limit = a->delivered;
+
+        if (s->prr_delivered > s->prr_out)
+            limit = max_u64(limit, s->prr_delivered - s->prr_out);
+        if (a->acked && !a->lost) /* slow start reduction bound: the path delivers */
+            limit += conn->mss;
+        send = min_u64(s->cc.ssthresh - pipe, limit);
+    }
+    if (s->prr_out == 0) /* the fast retransmission itself */
+        send = max_u64(send, conn->mss);
+    s->cc.cwnd = (uint32_t)min_u64(pipe + send, TCP_CWND_MAX);
+}
+
+/* --- what was lost ---------------------------------------------------------------------------- */
+
+/* The segment at snd_una, if it is not being taken care of. */
+void tcp_first_segment_lost(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sent *range = tcp_sent_first(conn->sender);
+
+    if (!range || range->state != SENT_IN_AIR)
+        return;
+    if (range->end - range->seq > conn->mss)
+        (void)tcp_sent_split(conn, range, range->seq + conn->mss); /* else all of it goes again */
+    tcp_sent_lost(conn, range, a);
+}
+
+/* Something was found lost. */
+void tcp_recovery_lost(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (a->lost && s->recovery == RECOVERY_NONE)
+        enter_fast(conn, a);
+    if (a->lost)
+        tcp_conn_ready(conn);
+}
+
+/* RFC 8985 7.4.2: the probe was answered. If it had been sent before and no D-SACK says that it
+ * came twice, the original was lost and the probe has mended it: a loss like any other. */
+static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (!s->tlp_out || conn->snd_una < s->tlp_end)
+        return;
+    s->tlp_out = false;
+    if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
+        return;
+    stat_inc(&conn->tcp->stats.tlp_recoveries);
+    s->cc.algorithm->on_loss(&s->cc, max_u32(a->flight_before, conn->mss), a->now_ns);
+    if (!s->cc.algorithm->own_recovery)
+        s->cc.cwnd = max_u32(s->cc.ssthresh, conn->mss);
+    s->cc.algorithm->on_recovered(&s->cc, a->now_ns);
+}
+
+/* New holes: by RACK where the peer tells what it has, by partial ACKs (RFC 6582 3.2) elsewhere. */
+static uint64_t find_losses(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (has_sack(conn))
+        return tcp_rack_detect(conn, a);
+    if (s->recovery == RECOVERY_FAST && a->acked && conn->snd_una < s->recover)
+        tcp_first_segment_lost(conn, a);
+    return 0;
+}
+
+/* Bytes that duplicate ACKs stood for are among those that are acknowledged now. */
+static void newreno_acked(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t first = min_u64(a->acked, conn->mss);
+    uint64_t known = min_u64(s->sacked_bytes, a->acked - first);
+
+    if (s->recovery == RECOVERY_NONE)
+        known = s->sacked_bytes;
+    s->sacked_bytes -= known;
+    a->delivered -= (uint32_t)min_u64(known, a->delivered);
+    if (s->recovery != RECOVERY_FAST)
+        s->dup_acks = 0;
+}
+
+/* draft-cheng-iccrg-delivery-rate-estimation 3.3: the slower of the rates at which the bytes were
+ * sent and at which they were acknowledged. */
+static void sample_rate(const struct tcp_sender *s, const struct tcp_ack *a, struct cc_ack *ack)
+{
+    uint64_t send_ns = a->newest_any_ns - a->newest.first_sent_ns;
+    uint64_t ack_ns = a->now_ns - a->newest.delivered_ns;
+
+    ack->rate_delivered = s->delivered - a->newest.delivered;
+    ack->rate_interval_ns = max_u64(send_ns, ack_ns);
+    ack->prior_delivered = a->newest.delivered;
+    ack->tx_in_flight = a->newest.flight;
+    ack->lost_since_sent = s->lost_total - a->newest.lost_total;
+    ack->app_limited = a->app_limited;
+}
+
+static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery before)
+{
+    struct tcp_sender *s = conn->sender;
+    const struct cc_algorithm *cc = s->cc.algorithm;
+    uint64_t rtt_ns = a->newest_sent_ns ? a->now_ns - a->newest_sent_ns : 0;
+    struct cc_ack ack = {.now_ns = a->now_ns,
+                         .snd_una = conn->snd_una,
+                         .snd_nxt = conn->snd_nxt,
+                         .acked = a->acked,
+                         .delivered = a->delivered,
+                         .lost = a->lost,
+                         .flight_before = a->flight_before,
+                         .flight = (uint32_t)tcp_in_flight(conn),
+                         .rtt_us = (uint32_t)(rtt_ns / NS_PER_US),
+                         .min_rtt_us = tcp_min_rtt_us(s),
+                         .srtt_us = conn->srtt_us,
+                         .in_recovery = s->recovery == RECOVERY_FAST,
+                         /* The watermark leaves up to half of the window for the next read. */
+                         .window_limited = a->flight_before * 2ull >= s->cc.cwnd};
+
+    /* After a timeout an ACK also covers what had arrived before it: where no SACK has told of
+     * that, it counts as one segment (RFC 3465 2.3). */
+    if (before == RECOVERY_RTO)
+        ack.acked = has_sack(conn) ? min_u32(a->delivered, a->acked) : min_u32(a->acked, conn->mss);
+    if (a->newest_any_ns && cc->wants_rate)
+        sample_rate(s, a, &ack);
+    ack.delivered_total = s->delivered;
+    if (a->acked || a->delivered)
+        cc->on_ack(&s->cc, &ack);
+}
+
+/* The marks that rate samples are taken between. */
+static void mark_delivery(struct tcp_sender *s, const struct tcp_ack *a)
+{
+    if (a->newest_any_ns) {
+        s->first_sent_ns = a->newest_any_ns;
+        s->delivered_ns = a->now_ns;
+    }
+    if (s->app_limited_until && s->delivered > s->app_limited_until)
+        s->app_limited_until = 0;
+}
+
+static void reorder_timer(struct tcp_conn *conn, uint64_t wait_ns, uint64_t now_ns)
+{
+    conn->sender->loss_timer = LOSS_TIMER_REORDER;
+    conn->rto_at_ns = now_ns + max_u64(wait_ns, TIMER_TICK_NS);
+    tcp_timer_arm(conn);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* An ACK that acknowledges something, in order or out of it; snd_una and the scoreboard have been
+ * brought up to date. */
+void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t reorder_ns;
+    enum tcp_recovery before;
+    bool reducing;
+
+    if (!has_sack(conn) && a->acked)
+        newreno_acked(conn, a);
+    if (a->dsack) {
+        s->undo_bytes -= min_u64(s->undo_bytes, a->dsack_bytes);
+        tcp_rack_dsack(conn);
+    }
+    if (s->recovery != RECOVERY_NONE && (was_mistaken(s, a) || frto_ack(conn, a)))
+        undo(conn, a);
+    probe_answered(conn, a);
+    /* The ACK that ends a reduction does not also make the window grow. */
+    before = s->recovery;
+    reducing = before == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
+    if (s->recovery != RECOVERY_NONE && conn->snd_una >= s->recover)
+        leave(conn, a);
+    reorder_ns = find_losses(conn, a);
+    tcp_recovery_lost(conn, a);
+    if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
+        rate_reduction(conn, a);
+    else if (!reducing)
+        tell_cc(conn, a, before);
+    mark_delivery(s, a);
+    if (conn->snd_una == conn->snd_nxt) {
+        conn->rto_at_ns = 0;
+        s->tlp_out = false;
+    } else if (reorder_ns) {
+        reorder_timer(conn, reorder_ns, a->now_ns);
+    } else if (a->acked || s->loss_timer == LOSS_TIMER_REORDER || a->sack_news) {
+        tcp_loss_timer_arm(conn, a->now_ns); /* RFC 6298 5.3 */
+    }
+}
+
+/* RFC 5681 2, from a peer that does not say what it has. */
+void tcp_recovery_dup_ack(struct tcp_conn *conn, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t out = conn->snd_nxt - conn->snd_una;
+    /* Of what is out, the first segment is missing, and some may be known to be lost. */
+    uint64_t known = min_u64(conn->mss, out) + s->lost_bytes + s->sacked_bytes;
+    uint64_t arrived = min_u64(conn->mss, out - min_u64(known, out));
+
+    if (s->frto != FRTO_OFF && frto_ack(conn, a))
+        undo(conn, a);
+    s->dup_acks++;
+    if (s->recovery != RECOVERY_RTO) {
+        s->sacked_bytes += arrived;
+        s->delivered += arrived;
+        a->delivered += (uint32_t)arrived;
+    }
+    if (s->recovery == RECOVERY_NONE && s->dup_acks == NEWRENO_DUP_THRESHOLD &&
+        conn->snd_una > s->recover)
+        tcp_first_segment_lost(conn, a);
+    tcp_recovery_lost(conn, a);
+    if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
+        rate_reduction(conn, a);
+}
+
+/* RFC 8985 6.2: the reordering window of what was late has run out. */
+void tcp_recovery_reorder(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_ack a = {.now_ns = now_ns, .flight_before = (uint32_t)tcp_in_flight(conn)};
+    uint64_t reorder_ns = tcp_rack_detect(conn, &a);
+
+    tcp_recovery_lost(conn, &a);
+    if (a.lost && conn->sender->recovery == RECOVERY_FAST &&
+        !conn->sender->cc.algorithm->own_recovery)
+        rate_reduction(conn, &a);
+    tcp_loss_timer_arm(conn, now_ns);
+    if (reorder_ns)
+        reorder_timer(conn, reorder_ns, now_ns);
+}
+
+/* RFC 6298 5.4 to 5.6, RFC 5681 3.1, RFC 8985 6.3. */
+void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    struct tcp_sent *first = tcp_sent_first(s);
+    struct tcp_ack a = {.now_ns = now_ns, .flight_before = (uint32_t)tcp_in_flight(conn)};
+    bool again = s->recovery == RECOVERY_RTO;
+
+    if (first && first->state == SENT_SACKED)
+        tcp_sent_reneged(conn);
+    conn->snd_asked = conn->snd_nxt; /* new bytes wait until the lost ones are through */
+    if (!has_sack(conn))
+        s->sacked_bytes = 0;
+    s->cc.algorithm->on_rto(&s->cc, (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX),
+                            !again, now_ns);
+    if (!again) {
+        may_be_undone(s);
+        s->recover = conn->snd_nxt;
+    }
+    s->recovery = RECOVERY_RTO;
+    s->frto = !again && !(conn->flags & CONN_TS) ? FRTO_FIRST_ACK : FRTO_OFF;
+    s->dup_acks = 0;
+    s->tlp_out = false;
+    tcp_rack_timeout(conn, &a);
+}
+
+/* RFC 3168 6.1.2: as if a segment had been lost, once a round trip. */
+void tcp_recovery_ecn(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (s->recovery != RECOVERY_NONE || conn->snd_una <= s->ecn_recover)
+        return;
+    stat_inc(&conn->tcp->stats.ecn_reductions);
+    s->cc.algorithm->on_ecn(&s->cc, (uint32_t)tcp_in_flight(conn), now_ns);
+    s->ecn_recover = conn->snd_nxt;
+    s->cwr_owed = true;
+}
+
+/*
+ * RFC 8985 7.3: nothing was heard for two round trips. A new segment goes if there is one, else the
+ * last one again, so that the peer says what it has. Returns false if there is nothing to probe
+ * with.
+ */
+bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    struct tcp_sent *last = list_entry(s->sent.prev, struct tcp_sent, node);
+    struct tcp_ack unused = {.now_ns = now_ns};
+
+    if (list_empty(&s->sent) || last->state != SENT_IN_AIR)
+        return false;
+    stat_inc(&conn->tcp->stats.tlp_probes);
+    s->tlp_out = true;
+    if (conn->snd_asked < conn->snd_end &&
+        conn->snd_una + conn->snd_wnd >= conn->snd_asked + conn->mss) {
+        s->tlp_again = false;
+        s->tlp_end = conn->snd_nxt + 1;
+        conn->flags |= CONN_TLP;
+        return true;
+    }
+    if (last->end - last->seq > conn->mss) {
+        if (!tcp_sent_split(conn, last, last->end - conn->mss))
+            return false;
+        last = tcp_sent_next(s, last);
+    }
+    s->tlp_again = true;
+    s->tlp_end = last->end;
+    tcp_sent_lost(conn, last, &unused); /* asked for like one, though no window follows from it */
+    conn->flags |= CONN_TLP;
+    return true;
+}
