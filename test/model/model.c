@@ -55,6 +55,8 @@ void model_need_ack(struct model *m, enum model_need need, uint64_t now_ns)
 {
     if (need == MODEL_SOON && m->need < MODEL_SOON)
         m->ack_due_ns = now_ns + MODEL_DELAYED_ACK_NS;
+    if (need != MODEL_SOON)
+        m->alone++;
     if (need > m->need)
         m->need = need;
 }
@@ -245,6 +247,8 @@ static void take_fin(struct model *m, uint64_t now_ns)
 {
     m->rcv_nxt++;
     m->fin_taken = true;
+    memset(m->kept, 0, sizeof(m->kept));
+    memset(m->fins, 0, sizeof(m->fins));
     m->kept_count = m->fin_count = 0;
     model_need_ack(m, MODEL_NOW, now_ns);
     if (m->state == TCP_ESTABLISHED)
@@ -255,6 +259,20 @@ static void take_fin(struct model *m, uint64_t now_ns)
         model_time_wait(m, now_ns);
 }
 
+/* What was handed up is no longer kept. */
+static void forget_kept(struct model *m)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < m->kept_count; i++)
+        if (seq_before(m->rcv_nxt, m->kept[i][1])) {
+            memmove(m->kept[left], m->kept[i], sizeof(m->kept[i]));
+            left++;
+        }
+    memset(m->kept[left], 0, (m->kept_count - left) * sizeof(m->kept[0]));
+    m->kept_count = left;
+}
+
 static const char *took_text(struct model *m, uint64_t bytes, bool ended, uint64_t now_ns)
 {
     if (bytes < m->take_min && !(ended && fin_came(m, m->rcv_nxt + (uint32_t)bytes)))
@@ -263,7 +281,10 @@ static const char *took_text(struct model *m, uint64_t bytes, bool ended, uint64
         return "text was handed up that never came, or twice";
     if (!bytes)
         return NULL;
+    if (m->kept_count > 1) /* it may have filled a gap: RFC 5681 4.2 */
+        model_need_ack(m, MODEL_MAY, now_ns);
     m->rcv_nxt += (uint32_t)bytes;
+    forget_kept(m);
     m->held += (uint32_t)bytes;
     m->unacked += (uint32_t)bytes;
     if (m->held > m->config.rcv_buffer)

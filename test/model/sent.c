@@ -84,7 +84,9 @@ static const char *check_sacks(const struct model *m, const struct segment *seg)
 
         if (!seq_before(from, to))
             return "an empty SACK block";
-        if (i > 0 && seq_before(from, m->rcv_nxt))
+        if (i == 0 && !seq_within(from, m->rcv_nxt, m->rcv_edge - m->rcv_nxt))
+            continue; /* RFC 2883: it says what came twice, or what its receiver takes for that */
+        if (seq_before(from, m->rcv_nxt))
             return "a SACK block of what is acknowledged";
         if (seq_before(m->rcv_edge, to) && !m->fin_taken)
             return "a SACK block beyond the window";
@@ -205,7 +207,7 @@ static const char *sent_ack(const struct model *m, const struct segment *seg, bo
 
     if (seg->seq != seq && !(seg->seq == edge && seq_before(edge, seq)))
         return "an ACK whose sequence number is not SND.NXT";
-    if (m->need == MODEL_NOTHING && !opened)
+    if (m->need == MODEL_NOTHING && !opened && !m->alone)
         return "an ACK that nobody asked for";
     return NULL;
 }
@@ -243,6 +245,8 @@ const char *model_sent(struct model *m, const struct segment *seg, uint64_t now_
     if (m->limited)
         m->limited_ns = now_ns;
     m->limited = false;
+    if (!segment_len(seg) && m->alone)
+        m->alone--;
     return NULL;
 }
 
@@ -262,6 +266,7 @@ const char *model_settled(struct model *m, uint64_t now_ns)
     if (m->need == MODEL_MAY)
         m->need = MODEL_NOTHING;
     m->limited = false;
+    m->alone = 0;
     if (model_owes(m) && now_ns - m->paid_ns > MODEL_SILENCE_NS)
         return "nothing was sent for minutes though something is owed";
     return NULL;
