@@ -415,6 +415,8 @@ static void offer(struct model *m, const struct segment *seg, uint64_t now_ns)
             keep_fin(m, seg->seq + seg->len);
         return;
     }
+    if (m->kept_count) /* it may fill a gap: RFC 5681 4.2 */
+        model_need_ack(m, MODEL_MAY, now_ns);
     m->take_min = seg->len;
     keep_text(m, seg->seq, seg->seq + seg->len);
     m->must_fin = fin;

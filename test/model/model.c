@@ -281,8 +281,6 @@ static const char *took_text(struct model *m, uint64_t bytes, bool ended, uint64
         return "text was handed up that never came, or twice";
     if (!bytes)
         return NULL;
-    if (m->kept_count > 1) /* it may have filled a gap: RFC 5681 4.2 */
-        model_need_ack(m, MODEL_MAY, now_ns);
     m->rcv_nxt += (uint32_t)bytes;
     forget_kept(m);
     m->held += (uint32_t)bytes;

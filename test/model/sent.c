@@ -74,6 +74,27 @@ static const char *check_stamps(struct model *m, const struct segment *seg, uint
     return NULL;
 }
 
+/* Did all of it come, ahead of a gap? A FIN takes a number, too. */
+static bool came(const struct model *m, uint32_t from, uint32_t to)
+{
+    bool grown = true;
+
+    while (grown && seq_before(from, to)) {
+        grown = false;
+        for (uint32_t i = 0; i < m->kept_count; i++)
+            if (!seq_before(from, m->kept[i][0]) && seq_before(from, m->kept[i][1])) {
+                from = m->kept[i][1];
+                grown = true;
+            }
+        for (uint32_t i = 0; i < m->fin_count; i++)
+            if (from == m->fins[i]) {
+                from++;
+                grown = true;
+            }
+    }
+    return !seq_before(from, to);
+}
+
 /* RFC 2018 4: blocks are text that came; RFC 2883: or that came twice. */
 static const char *check_sacks(const struct model *m, const struct segment *seg)
 {
@@ -88,8 +109,9 @@ static const char *check_sacks(const struct model *m, const struct segment *seg)
             continue; /* RFC 2883: it says what came twice, or what its receiver takes for that */
         if (seq_before(from, m->rcv_nxt))
             return "a SACK block of what is acknowledged";
-        if (seq_before(m->rcv_edge, to) && !m->fin_taken)
-            return "a SACK block beyond the window";
+        /* What lies beyond the peer's own FIN, nobody need remember or forget. */
+        if (!m->fin_taken && !came(m, from, to))
+            return "a SACK block of what never came";
     }
     return NULL;
 }
