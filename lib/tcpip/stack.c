@@ -60,7 +60,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
     if (!tcp)
         return -ENOMEM;
-    while (buckets < 4 * config->conns_max)
+    while (buckets < config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
     tcp->half_open =

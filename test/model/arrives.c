@@ -32,18 +32,21 @@ static void reset_for(struct model *m, const struct segment *seg)
 
 static void keep_text(struct model *m, uint32_t from, uint32_t to)
 {
-    uint32_t i = m->kept_count < MODEL_KEPT_MAX ? m->kept_count++ : MODEL_KEPT_MAX - 1;
+    uint32_t *last = m->kept[MODEL_KEPT_MAX - 1];
 
-    /* Too many to remember: the last one covers all that came later, gaps and all. */
-    if (i < m->kept_count - 1 || m->kept[i][0] == m->kept[i][1]) {
-        m->kept[i][0] = from;
-        m->kept[i][1] = to;
+    for (uint32_t i = 0; i < m->kept_count; i++)
+        if (!seq_before(from, m->kept[i][0]) && !seq_before(m->kept[i][1], to))
+            return; /* all of it again */
+    if (from == to)
+        return;
+    if (m->kept_count < MODEL_KEPT_MAX) {
+        m->kept[m->kept_count][0] = from;
+        m->kept[m->kept_count++][1] = to;
         return;
     }
-    if (seq_before(from, m->kept[i][0]))
-        m->kept[i][0] = from;
-    if (seq_before(m->kept[i][1], to))
-        m->kept[i][1] = to;
+    /* Too many to remember: the last one covers all that came later, gaps and all. */
+    last[0] = seq_before(from, last[0]) ? from : last[0];
+    last[1] = seq_before(last[1], to) ? to : last[1];
 }
 
 static void keep_fin(struct model *m, uint32_t at)
@@ -264,10 +267,13 @@ static enum verdict check_seq(struct model *m, struct segment *seg, uint64_t now
     if (m->state == TCP_SYN_RECEIVED && (seg->flags & (SYN | RST)) == SYN && seg->seq == m->irs &&
         repeated_syn(m, seg, now_ns) == DROPPED)
         return DROPPED;
-    if (acceptable(m, seg))
+    if (acceptable(m, seg)) {
         trim(m, seg);
-    else if (unacceptable(m, seg, now_ns) == DROPPED)
+        if (seg->seq != whole.seq) /* text that came twice may be reported: RFC 2883 */
+            model_need_ack(m, MODEL_MAY, now_ns);
+    } else if (unacceptable(m, seg, now_ns) == DROPPED) {
         return DROPPED;
+    }
     if (stamp_counts(m, &whole)) /* RFC 7323 5.3 R3 */
         m->ts_recent = whole.tsval;
     m->heard_ns = now_ns;
@@ -409,6 +415,8 @@ static void offer(struct model *m, const struct segment *seg, uint64_t now_ns)
             keep_fin(m, seg->seq + seg->len);
         return;
     }
+    if (m->kept_count) /* it may fill a gap: RFC 5681 4.2 */
+        model_need_ack(m, MODEL_MAY, now_ns);
     m->take_min = seg->len;
     keep_text(m, seg->seq, seg->seq + seg->len);
     m->must_fin = fin;

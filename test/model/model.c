@@ -55,6 +55,8 @@ void model_need_ack(struct model *m, enum model_need need, uint64_t now_ns)
 {
     if (need == MODEL_SOON && m->need < MODEL_SOON)
         m->ack_due_ns = now_ns + MODEL_DELAYED_ACK_NS;
+    if (need != MODEL_SOON)
+        m->alone++;
     if (need > m->need)
         m->need = need;
 }
@@ -245,6 +247,8 @@ static void take_fin(struct model *m, uint64_t now_ns)
 {
     m->rcv_nxt++;
     m->fin_taken = true;
+    memset(m->kept, 0, sizeof(m->kept));
+    memset(m->fins, 0, sizeof(m->fins));
     m->kept_count = m->fin_count = 0;
     model_need_ack(m, MODEL_NOW, now_ns);
     if (m->state == TCP_ESTABLISHED)
@@ -253,6 +257,20 @@ static void take_fin(struct model *m, uint64_t now_ns)
         m->state = TCP_CLOSING; /* our FIN is not acknowledged, or this were FIN-WAIT-2 */
     else if (m->state == TCP_FIN_WAIT_2)
         model_time_wait(m, now_ns);
+}
+
+/* What was handed up is no longer kept. */
+static void forget_kept(struct model *m)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < m->kept_count; i++)
+        if (seq_before(m->rcv_nxt, m->kept[i][1])) {
+            memmove(m->kept[left], m->kept[i], sizeof(m->kept[i]));
+            left++;
+        }
+    memset(m->kept[left], 0, (m->kept_count - left) * sizeof(m->kept[0]));
+    m->kept_count = left;
 }
 
 static const char *took_text(struct model *m, uint64_t bytes, bool ended, uint64_t now_ns)
@@ -264,6 +282,7 @@ static const char *took_text(struct model *m, uint64_t bytes, bool ended, uint64
     if (!bytes)
         return NULL;
     m->rcv_nxt += (uint32_t)bytes;
+    forget_kept(m);
     m->held += (uint32_t)bytes;
     m->unacked += (uint32_t)bytes;
     if (m->held > m->config.rcv_buffer)

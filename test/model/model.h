@@ -24,21 +24,20 @@
  *                  MODEL_SILENCE_NS pass
  *     probes       one byte, or the FIN, beyond a full window when all before it is acknowledged
  *     delayed ACK  at once or within 0.5 s (MUST-58); two full segments cannot wait (SHLD-19)
- *     ACK numbers  one for several segments of a turn; sequence number SND.NXT, or the edge of
- *                  the peer's window where that lies before it
- *     limited ACK  challenge ACKs (RFC 5961) and ACKs for unacceptable segments without text may
- *                  be left out for MODEL_LIMIT_NS after one was sent
- *     reassembly   what arrived in the window behind a gap may be kept and handed up later, or
- *                  not (SHLD-31), text and FIN; also that of a SYN. It must be acknowledged
- *     windows      any size the buffer has room for; the edge never moves left by more than
- *                  scaling rounds off (SHLD-14), and right in steps that are no silly window
- *     options      timestamps, scale and SACK may be declined; SACK blocks name what came
- *     ECN, PSH     these bits may be set or not
- *     patience     how long a stranger's SYN is remembered, when a peer that does not answer is
- *                  given up: not before its time, not much later. In TIME-WAIT the peer's own FIN
- *                  again starts the 2 MSL anew, other segments may
- *     close        FIN-WAIT-1 and LAST-ACK begin when the FIN is sent; a CLOSE before ESTABLISHED
- *                  waits for it. An abort after both FINs may be silent
+ *     ACK numbers  one for several segments of a turn, and one more where it would ride on text,
+ *                  since only one without counts as a duplicate (RFC 5681 2); sequence number
+ * SND.NXT, or the edge of the peer's window where that lies before it limited ACK  challenge ACKs
+ * (RFC 5961) and ACKs for unacceptable segments without text may be left out for MODEL_LIMIT_NS
+ * after one was sent repeated     text that came twice may be acknowledged at once, whatever else
+ * is wrong with its segment (RFC 2883) reassembly   what arrived in the window behind a gap may be
+ * kept and handed up later, or not (SHLD-31), text and FIN; also that of a SYN. It must be
+ * acknowledged windows      any size the buffer has room for; the edge never moves left by more
+ * than scaling rounds off (SHLD-14), and right in steps that are no silly window options
+ * timestamps, scale and SACK may be declined; SACK blocks name what came ECN, PSH     these bits
+ * may be set or not patience     how long a stranger's SYN is remembered, when a peer that does not
+ * answer is given up: not before its time, not much later. In TIME-WAIT the peer's own FIN again
+ * starts the 2 MSL anew, other segments may close        FIN-WAIT-1 and LAST-ACK begin when the FIN
+ * is sent; a CLOSE before ESTABLISHED waits for it. An abort after both FINs may be silent
  *
  * Where the choice shows only later, the model follows both ways: see enum model_choice and
  * worlds.h.
@@ -157,7 +156,8 @@ struct model {
 
     /* What is owed. */
     enum model_need need;
-    bool limited; /* what is needed may be limited */
+    bool limited;   /* what is needed may be limited */
+    uint32_t alone; /* ACKs without text that have a reason in this turn */
     bool syn_owed;
     uint64_t ack_due_ns, limited_ns;
     uint32_t unacked; /* text taken since the last ACK */

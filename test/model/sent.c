@@ -74,6 +74,27 @@ static const char *check_stamps(struct model *m, const struct segment *seg, uint
     return NULL;
 }
 
+/* Did all of it come, ahead of a gap? A FIN takes a number, too. */
+static bool came(const struct model *m, uint32_t from, uint32_t to)
+{
+    bool grown = true;
+
+    while (grown && seq_before(from, to)) {
+        grown = false;
+        for (uint32_t i = 0; i < m->kept_count; i++)
+            if (!seq_before(from, m->kept[i][0]) && seq_before(from, m->kept[i][1])) {
+                from = m->kept[i][1];
+                grown = true;
+            }
+        for (uint32_t i = 0; i < m->fin_count; i++)
+            if (from == m->fins[i]) {
+                from++;
+                grown = true;
+            }
+    }
+    return !seq_before(from, to);
+}
+
 /* RFC 2018 4: blocks are text that came; RFC 2883: or that came twice. */
 static const char *check_sacks(const struct model *m, const struct segment *seg)
 {
@@ -84,10 +105,13 @@ static const char *check_sacks(const struct model *m, const struct segment *seg)
 
         if (!seq_before(from, to))
             return "an empty SACK block";
-        if (i > 0 && seq_before(from, m->rcv_nxt))
+        if (i == 0 && !seq_within(from, m->rcv_nxt, m->rcv_edge - m->rcv_nxt))
+            continue; /* RFC 2883: it says what came twice, or what its receiver takes for that */
+        if (seq_before(from, m->rcv_nxt))
             return "a SACK block of what is acknowledged";
-        if (seq_before(m->rcv_edge, to) && !m->fin_taken)
-            return "a SACK block beyond the window";
+        /* What lies beyond the peer's own FIN, nobody need remember or forget. */
+        if (!m->fin_taken && !came(m, from, to))
+            return "a SACK block of what never came";
     }
     return NULL;
 }
@@ -205,7 +229,7 @@ static const char *sent_ack(const struct model *m, const struct segment *seg, bo
 
     if (seg->seq != seq && !(seg->seq == edge && seq_before(edge, seq)))
         return "an ACK whose sequence number is not SND.NXT";
-    if (m->need == MODEL_NOTHING && !opened)
+    if (m->need == MODEL_NOTHING && !opened && !m->alone)
         return "an ACK that nobody asked for";
     return NULL;
 }
@@ -243,6 +267,8 @@ const char *model_sent(struct model *m, const struct segment *seg, uint64_t now_
     if (m->limited)
         m->limited_ns = now_ns;
     m->limited = false;
+    if (!segment_len(seg) && m->alone)
+        m->alone--;
     return NULL;
 }
 
@@ -262,6 +288,7 @@ const char *model_settled(struct model *m, uint64_t now_ns)
     if (m->need == MODEL_MAY)
         m->need = MODEL_NOTHING;
     m->limited = false;
+    m->alone = 0;
     if (model_owes(m) && now_ns - m->paid_ns > MODEL_SILENCE_NS)
         return "nothing was sent for minutes though something is owed";
     return NULL;
