@@ -32,7 +32,7 @@ static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
     struct ip_dgram dgram;
     struct ip_error error;
 
-    if (eth_input(w->eth, pkt, now_ns) != ETH_IP4)
+    if (eth_input(w->eth, pkt, now_ns) == ETH_DONE)
         return;
     switch (ip_input(w->ip, pkt, &dgram, &error, now_ns)) {
     case IP_TCP:

@@ -33,6 +33,7 @@
 
 #define TCP_CWND_MAX         (1u << 30) /* RFC 7323 2.3: no window is larger */
 #define TCP_MSS_DEFAULT      536        /* RFC 9293 3.7.1, MUST-15: a peer that names none */
+#define TCP_MSS_DEFAULT_IP6  1220
 #define TCP_MSS_MIN          88         /* a smaller one is an attack: headers for nothing */
 #define TCP_PATH_MTU_MIN     552        /* RFC 5927 7: less is an attack; what Linux takes */
 #define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
