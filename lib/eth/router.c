@@ -187,14 +187,17 @@ bool eth_advertised_on_link(const struct eth *eth, const struct ip_addr *addr)
 static void set_prefix(struct eth *eth, const struct ndp_prefix_option *wire, uint64_t now_ns)
 {
     struct routers *r = &eth->routers;
-    uint32_t valid_s = get_be32(wire->valid_s), i = 0;
-    struct router_prefix prefix = {.bits = wire->bits, .until_ns = UINT64_MAX};
+    uint32_t valid_s, i = 0;
+    struct router_prefix prefix = {.until_ns = UINT64_MAX};
 
-    memcpy(prefix.addr.b, wire->prefix, sizeof(prefix.addr.b));
     if (wire->units * NDP_OPTION_UNIT != sizeof(*wire) || !(wire->flags & NDP_PREFIX_ON_LINK) ||
-        wire->bits < ROUTER_PREFIX_MIN || wire->bits > 128 || !ip6_is_host(&prefix.addr) ||
-        ip_addr_is_link_local(&prefix.addr))
+        wire->bits < ROUTER_PREFIX_MIN || wire->bits > 128)
         return;
+    prefix.bits = wire->bits;
+    memcpy(prefix.addr.b, wire->prefix, sizeof(prefix.addr.b));
+    if (!ip6_is_host(&prefix.addr) || ip_addr_is_link_local(&prefix.addr))
+        return;
+    valid_s = get_be32(wire->valid_s);
     if (valid_s != UINT32_MAX)
         prefix.until_ns = now_ns + valid_s * NS_PER_S;
     while (i < r->prefix_count &&
