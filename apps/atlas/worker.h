@@ -62,7 +62,9 @@ struct worker_config {
     uint32_t disk_depth;
     struct ip_prefix addrs[WORKER_ADDRS_MAX];
     uint32_t addr_count;
-    const struct ip_addr *gateway; /* or NULL */
+    const struct ip_addr *gateway;  /* or NULL */
+    const struct ip_addr *gateway6; /* or NULL: routers that advertise themselves */
+    uint16_t vlan;                  /* 0: none */
     uint16_t listen_port;
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;

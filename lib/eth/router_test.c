@@ -155,6 +155,28 @@ static void test_the_first_stays(void **state)
     world_close(&w);
 }
 
+/* Others come and go, in front of it and behind it in the list. */
+static void test_the_chosen_one_stays_when_another_goes(void **state)
+{
+    static const struct ip_addr third_local = {{0xfe, 0x80, [15] = 0xdd}};
+    static const uint8_t third_mac[6] = {2, 0, 0, 0, 0, 0xdd};
+    uint32_t epoch;
+    struct world w;
+
+    world6_open(&w, true);
+    advertise(&w, &router_local, router_mac, 1800, LOW);
+    advertise(&w, &other_local, other_mac, 1800, 0);
+    advertise(&w, &third_local, third_mac, 1800, 0);
+    expect_router(&w, &other_local);
+    epoch = eth_route_epoch(w.eth);
+    advertise(&w, &router_local, router_mac, 0, 0);
+    expect_router(&w, &other_local);
+    advertise(&w, &third_local, third_mac, 0, 0);
+    expect_router(&w, &other_local);
+    assert_int_equal(eth_route_epoch(w.eth), epoch);
+    world_close(&w);
+}
+
 /* RFC 4191 2.1; a reserved preference is a medium one. */
 static void test_preference(void **state)
 {
@@ -433,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_ignored_when_not_wanted),
         cmocka_unit_test(test_lifetime),
         cmocka_unit_test(test_the_first_stays),
+        cmocka_unit_test(test_the_chosen_one_stays_when_another_goes),
         cmocka_unit_test(test_preference),
         cmocka_unit_test(test_router_that_falls_silent),
         cmocka_unit_test(test_all_fall_silent),

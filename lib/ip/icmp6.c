@@ -82,8 +82,9 @@ static uint64_t *message_check(struct ip *ip, const struct ip_dgram *dgram)
     sum = ip_sum_pseudo(&dgram->src, &dgram->dst, IP_PROTO_ICMP6, dgram->len);
     if (ip_sum_fold(ip_sum(sum, dgram->payload, dgram->len)) != 0xffff)
         return &ip->stats.drop_icmp_checksum;
-    if (h->type != ICMP6_NEIGHBOR_SOLICIT && !ip6_is_peer(ip, &dgram->src))
-        return &ip->stats.drop_source; /* unspecified */
+    if (h->type != ICMP6_NEIGHBOR_SOLICIT && h->type != ICMP6_NEIGHBOR_ADVERT &&
+        !ip6_is_peer(ip, &dgram->src))
+        return &ip->stats.drop_source; /* unspecified, or ours */
     return NULL;
 }
 

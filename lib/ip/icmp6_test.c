@@ -41,6 +41,7 @@ static void test_echoes_that_are_not_answered(void **state)
         {8, 24, 16, "ff02::1", COUNTER(icmp_ignored)},
         {8, 24, 16, "ff02::1:ff00:1", COUNTER(icmp_ignored)},
         {8, 8, 16, "::", COUNTER(drop_source)},
+        {8, 8, 16, "2001:db8::1", COUNTER(drop_source)},
         {8, 41, 1, "\1", COUNTER(drop_icmp_malformed)},
         {8, 40, 1, "\x81", COUNTER(icmp_ignored)}, /* a reply */
         {8, 40, 1, "\x85", COUNTER(icmp_ignored)}, /* a router solicitation */
@@ -303,6 +304,29 @@ static void test_discovery_goes_down(void **state)
     world_close(&w);
 }
 
+/* Somebody has an address of ours, and says so from it. */
+static void test_claims_of_our_address_go_down(void **state)
+{
+    static const uint8_t types[] = {ICMP6_NEIGHBOR_SOLICIT, ICMP6_NEIGHBOR_ADVERT};
+    uint8_t bytes[64];
+
+    for (size_t i = 0; i < array_len(types); i++) {
+        struct world w;
+
+        world_open(&w);
+        make_solicit(bytes);
+        bytes[40] = types[i];
+        memcpy(bytes + 8, us6.b, 16);
+        memcpy(bytes + 24, all_nodes6.b, 16);
+        seal_icmp6(bytes);
+        assert_int_equal(arrives(&w, bytes, sizeof(bytes)), IP_DONE);
+        assert_int_equal(eth_stats(w.eth)->ndp_conflicts, 1);
+        assert_int_equal(eth_stats(w.eth)->ndp_duplicates, 1);
+        assert_false(ip_addr_is_ours(w.ip, &us6));
+        world_close(&w);
+    }
+}
+
 /* RFC 6980: not even in a fragment that is all of the message. */
 static void test_discovery_in_a_fragment(void **state)
 {
@@ -336,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_unreachable_quotes_what_fits),
         cmocka_unit_test(test_errors_are_limited),
         cmocka_unit_test(test_discovery_goes_down),
+        cmocka_unit_test(test_claims_of_our_address_go_down),
         cmocka_unit_test(test_discovery_in_a_fragment),
     };
 

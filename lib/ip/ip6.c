@@ -17,6 +17,12 @@ struct flow6 {
 };
 static_assert(sizeof(struct flow6) <= sizeof(((struct ip_flow *)0)->header), "it fits");
 
+/* IPv4 addresses are among eth's, too. */
+static bool ip6_is_ours(const struct ip *ip, const struct ip_addr *addr)
+{
+    return !ip_addr_is_v4(addr) && eth_is_ours(ip->eth, addr);
+}
+
 bool ip6_is_peer(const struct ip *ip, const struct ip_addr *addr)
 {
     return addr->b[0] != 0xff && get_be64(addr->b) != 0 && !eth_is_ours(ip->eth, addr);
@@ -137,7 +143,7 @@ static uint64_t *extensions_check(struct ip *ip, struct walk *walk, uint64_t now
 }
 
 /* NULL, or the counter of what is wrong. A source may be unspecified when it probes for its address
- * (RFC 4862 5.4.2), which is ICMPv6's to see. */
+ * (RFC 4862 5.4.2), and ours when somebody else claims it (5.4.4), which is ICMPv6's to see. */
 static uint64_t *header_check(struct ip *ip, const struct nmio_pkt *pkt, struct ip_dgram *dgram)
 {
     const struct ip6_header *h = (const struct ip6_header *)pkt->data;
@@ -155,11 +161,11 @@ static uint64_t *header_check(struct ip *ip, const struct nmio_pkt *pkt, struct 
     memcpy(dgram->dst.b, h->dst, sizeof(dgram->dst.b));
     if (unlikely(pkt->flags & ETH_PKT_GROUP) && !ip_addr_is_multicast(&dgram->dst))
         return &ip->stats.drop_not_ours; /* as RFC 1122 3.3.6 */
-    if (unlikely(ip_addr_is_v4(&dgram->dst) ||
-                 (!eth_is_ours(ip->eth, &dgram->dst) && !eth_is_our_group(ip->eth, &dgram->dst))))
+    if (unlikely(!ip6_is_ours(ip, &dgram->dst) && !eth_is_our_group(ip->eth, &dgram->dst)))
         return &ip->stats.drop_not_ours;
     if (likely(ip6_is_peer(ip, &dgram->src)) ||
-        (h->next == IP_PROTO_ICMP6 && ip_addr_equal(&dgram->src, &unspecified)))
+        (h->next == IP_PROTO_ICMP6 &&
+         (ip_addr_equal(&dgram->src, &unspecified) || ip6_is_ours(ip, &dgram->src))))
         return NULL;
     return &ip->stats.drop_source;
 }

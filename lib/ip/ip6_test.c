@@ -291,6 +291,7 @@ static void test_problems_that_nobody_is_told_of(void **state)
         expect_silence(&w);
     }
     assert_int_equal(ip_stats(w.ip)->drop_options, array_len(cases));
+    assert_int_equal(ip_stats(w.ip)->drop_no_route, 0); /* it is not even tried */
     {
         uint8_t payload[17], bytes[57]; /* but of an echo request */
 
