@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* ICMPv6: echoes, errors in both directions, and what goes down to the link. */
-#include "ip/link_test.h"
+#include "ip/link6_test.h"
 
 /* --- echo ------------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 /* IPv6: packets that arrive, their extension headers, and where ours go. */
 #include <errno.h>
 
-#include "ip/link_test.h"
+#include "ip/link6_test.h"
 
 /* --- in --------------------------------------------------------------------------------------- */
 

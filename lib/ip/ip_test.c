@@ -2,7 +2,7 @@
 /* Datagrams that arrive and what becomes of them, and where ours go. */
 #include <errno.h>
 
-#include "ip/link_test.h"
+#include "ip/link6_test.h"
 
 /* --- in --------------------------------------------------------------------------------------- */
 

@@ -30,10 +30,6 @@ static const char stranger[] = "\306\63\144\1"; /* 198.51.100.1 */
 static const struct ip_addr us6 = {{0x20, 1, 0x0d, 0xb8, [15] = 1}};
 static const struct ip_addr peer6 = {{0x20, 1, 0x0d, 0xb8, [15] = 2}};
 static const struct ip_addr gateway6 = {{0x20, 1, 0x0d, 0xb8, [15] = 0xfe}};
-static const struct ip_addr stranger6 = {{0x20, 1, 0x0d, 0xb8, 0xff, 0xff, [15] = 1}};
-static const struct ip_addr router6 = {{0xfe, 0x80, [15] = 0xaa}};
-static const struct ip_addr all_nodes6 = {{0xff, 2, [15] = 1}};
-static const struct ip_addr our_group6 = {{0xff, 2, [11] = 1, [12] = 0xff, [15] = 1}};
 
 struct world {
     struct mem_arena *arena;
@@ -76,7 +72,7 @@ static inline uint32_t make6(uint8_t *bytes, uint8_t next, const void *payload, 
 static inline void seal_icmp6(uint8_t *bytes);
 static inline enum ip_verdict arrives(struct world *w, uint8_t *bytes, uint32_t len);
 
-/* The same over IPv6: a solicitation of the neighbour's, and our answer. */
+/* The same over IPv6. */
 static inline void introduce6(struct world *w, const uint8_t *mac, const struct ip_addr *who)
 {
     uint8_t message[32] = {ICMP6_NEIGHBOR_SOLICIT}, bytes[72];
@@ -91,24 +87,6 @@ static inline void introduce6(struct world *w, const uint8_t *mac, const struct 
     seal_icmp6(bytes);
     assert_int_equal(arrives(w, bytes, len), IP_DONE);
     assert_non_null(link_hears(w));
-}
-
-/* The router advertises itself for that long; 0: no more. */
-static inline void advertise(struct world *w, const struct ip_addr *router, const uint8_t *mac,
-                             uint16_t lifetime_s)
-{
-    uint8_t message[24] = {ICMP6_ROUTER_ADVERT}, bytes[64];
-    uint32_t len;
-
-    put_be16(message + 6, lifetime_s);
-    message[16] = message[17] = 1;
-    memcpy(message + 18, mac, 6);
-    len = make6(bytes, IP_PROTO_ICMP6, message, sizeof(message));
-    bytes[7] = 255;
-    memcpy(bytes + 8, router->b, 16);
-    memcpy(bytes + 24, all_nodes6.b, 16);
-    seal_icmp6(bytes);
-    assert_int_equal(arrives(w, bytes, len), IP_DONE);
 }
 
 static inline void world_open_with(struct world *w, bool take_routers, uint16_t vlan)
@@ -273,20 +251,6 @@ static inline void seal_icmp6(uint8_t *bytes)
     memcpy(bytes + 42, &sum, 2);
 }
 
-static inline uint32_t make_echo6(uint8_t *bytes, uint32_t data_len)
-{
-    uint8_t *icmp = malloc(8 + data_len);
-    uint32_t len;
-
-    memcpy(icmp, "\x80\0\0\0\x12\x34\0\1", 8);
-    for (uint32_t i = 0; i < data_len; i++)
-        icmp[8 + i] = (uint8_t)(i * 7 + 1);
-    len = make6(bytes, IP_PROTO_ICMP6, icmp, 8 + data_len);
-    seal_icmp6(bytes);
-    free(icmp);
-    return len;
-}
-
 static inline enum ip_verdict arrives(struct world *w, uint8_t *bytes, uint32_t len)
 {
     struct nmio_pkt pkt = {.data = bytes, .len = len};
@@ -322,59 +286,9 @@ static inline const uint8_t *expect_dgram(struct world *w, const uint8_t *mac, u
     return (const uint8_t *)(h + 1);
 }
 
-static inline const uint8_t *expect_dgram6(struct world *w, const uint8_t *mac, uint8_t proto,
-                                           const struct ip_addr *dst, uint32_t *len)
-{
-    const struct nmio_pkt *pkt = link_hears(w);
-    const struct ip6_header *h;
-
-    assert_non_null(pkt);
-    assert_memory_equal(pkt->data, mac, 6);
-    assert_memory_equal(pkt->data + 6, our_mac, 6);
-    assert_int_equal(get_be16(pkt->data + 12), ETH_TYPE_IP6);
-    h = (const struct ip6_header *)(pkt->data + 14);
-    assert_int_equal(h->version_class_label[0] >> 4, 6);
-    assert_int_not_equal(get_be32(h->version_class_label) & IP6_LABEL_MAX, 0);
-    assert_int_equal(get_be16(h->payload_len), pkt->len - 54);
-    assert_int_equal(h->next, proto);
-    assert_int_equal(h->hop_limit, 64);
-    assert_memory_equal(h->src, us6.b, 16);
-    assert_memory_equal(h->dst, dst->b, 16);
-    *len = pkt->len - 54;
-    return (const uint8_t *)(h + 1);
-}
-
-/* An ICMPv6 error to the peer about `bytes`. */
-static inline void expect_error6(struct world *w, uint8_t type, uint8_t code, uint32_t rest,
-                                 const uint8_t *bytes, uint32_t bytes_len)
-{
-    uint32_t len;
-    const uint8_t *icmp = expect_dgram6(w, peer_mac, IP_PROTO_ICMP6, &peer6, &len);
-
-    assert_int_equal(icmp[0], type);
-    assert_int_equal(icmp[1], code);
-    assert_int_equal(get_be32(icmp + 4), rest);
-    assert_int_equal(checksum6(w->got.data + 14, icmp, len, IP_PROTO_ICMP6), 0);
-    assert_int_equal(len, 8 + min_u32(bytes_len, 1280 - 48));
-    assert_memory_equal(icmp + 8, bytes, len - 8);
-}
-
 static inline void expect_silence(struct world *w)
 {
     assert_null(link_hears(w));
-}
-
-/* 16 bytes are an IPv6 address, and the value its text. */
-static inline void change(uint8_t *bytes, size_t at, size_t len, const char *value)
-{
-    struct ip_addr addr;
-
-    if (len != sizeof(addr)) {
-        memcpy(bytes + at, value, len);
-        return;
-    }
-    assert_int_equal(ip_addr_parse(value, &addr), 0);
-    memcpy(bytes + at, &addr, sizeof(addr));
 }
 
 #define COUNTER(name) offsetof(struct ip_stats, name)

@@ -164,7 +164,8 @@ class Alone(lab.Atlas):
 
     def hw(self):
         """The server's Ethernet address: the host's with one bit changed."""
-        host = bytearray(mac(json.loads(lab.sh('ip -j link show ' + self.dev).stdout)[0]['address']))
+        link = json.loads(lab.sh('ip -j link show ' + self.dev).stdout)[0]
+        host = bytearray(mac(link['address']))
         host[0], host[5] = (host[0] | 2) & 0xfe, host[5] ^ 1
         return bytes(host)
 
