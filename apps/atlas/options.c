@@ -14,6 +14,7 @@
 #define DRAIN_S_DEFAULT  30
 #define CONNS_MAX        4000000
 #define SECONDS_MAX      86400
+#define IP6_MTU_MIN      1280 /* RFC 8200 5 */
 #define ARENA_MIB_MAX    65536
 #define MSS_MIN          536   /* RFC 9293 MUST-15: what every path takes */
 #define MSS_MAX          65495 /* an IPv4 packet without its headers */
@@ -23,9 +24,11 @@ static const char usage[] =
     "[option...]\n"
     "\n"
     "  --port tap:NAME          the network port; made if it is not there\n"
-    "  --addr ADDRESS/BITS      an address to answer for; may be given several times\n"
-    "  --host-addr ADDRESS/BITS give this address to the host's side of the TAP\n"
-    "  --gateway ADDRESS        the router to other networks (default: the host's side)\n"
+    "  --addr ADDRESS/BITS      an address to answer for, IPv4 or IPv6; several times\n"
+    "  --host-addr ADDRESS/BITS give this address to the host's side of the TAP; several times\n"
+    "  --gateway ADDRESS        the router to other networks, one for IPv4 and one for IPv6\n"
+    "                           (default: the host's side; for IPv6 also who advertises itself)\n"
+    "  --vlan ID                frames bear the tag of this VLAN, 1 to 4094\n"
     "  --volume SPEC            a volume: a file, a block device, or ram:PATH; several times\n"
     "  --root DIR               or a directory tree as it lies\n"
     "  --listen PORT            TCP port (80)\n"
@@ -57,6 +60,7 @@ enum option_id {
     OPT_ADDR,
     OPT_HOST_ADDR,
     OPT_GATEWAY,
+    OPT_VLAN,
     OPT_VOLUME,
     OPT_ROOT,
     OPT_LISTEN,
@@ -89,6 +93,7 @@ static const struct option long_options[] = {
     {"addr", required_argument, NULL, OPT_ADDR},
     {"host-addr", required_argument, NULL, OPT_HOST_ADDR},
     {"gateway", required_argument, NULL, OPT_GATEWAY},
+    {"vlan", required_argument, NULL, OPT_VLAN},
     {"volume", required_argument, NULL, OPT_VOLUME},
     {"root", required_argument, NULL, OPT_ROOT},
     {"listen", required_argument, NULL, OPT_LISTEN},
@@ -179,12 +184,54 @@ static bool take_addr(struct serve_options *o, const char *text)
     return true;
 }
 
+/* The port takes them in one text, and says what is wrong with it. */
+static bool take_host_addr(struct serve_options *o, const char *text)
+{
+    size_t used = strlen(o->host_addr);
+
+    if (used + strlen(text) + 2 > sizeof(o->host_addr)) {
+        log_error("--host-addr is given too often");
+        return false;
+    }
+    snprintf(o->host_addr + used, sizeof(o->host_addr) - used, "%s%s", used ? "," : "", text);
+    return true;
+}
+
+static void set_gateway(struct serve_options *o, const struct ip_addr *addr)
+{
+    if (ip_addr_is_v4(addr)) {
+        o->gateway = *addr;
+        o->has_gateway = true;
+    } else {
+        o->gateway6 = *addr;
+        o->has_gateway6 = true;
+    }
+}
+
 static bool take_gateway(struct serve_options *o, const char *text)
 {
-    o->has_gateway = ip_addr_parse(text, &o->gateway) == 0;
-    if (!o->has_gateway)
-        log_error("--gateway takes an address, as in 192.0.2.1, not '%s'", text);
-    return o->has_gateway;
+    struct ip_addr addr;
+
+    if (ip_addr_parse(text, &addr) < 0) {
+        log_error("--gateway takes an address, as in 192.0.2.1 or fe80::1, not '%s'", text);
+        return false;
+    }
+    if (ip_addr_is_v4(&addr) ? o->has_gateway : o->has_gateway6) {
+        log_error("--gateway can be given once for IPv4 and once for IPv6");
+        return false;
+    }
+    set_gateway(o, &addr);
+    return true;
+}
+
+static bool take_vlan(struct serve_options *o, const char *text)
+{
+    uint32_t vlan;
+
+    if (!number_u32("vlan", text, 1, ETH_VLAN_MAX, &vlan))
+        return false;
+    o->vlan = (uint16_t)vlan;
+    return true;
 }
 
 static bool take_volume(struct serve_options *o, const char *text)
@@ -294,10 +341,11 @@ static bool take_option(struct serve_options *o, int id, char *arg)
     case OPT_ADDR:
         return take_addr(o, arg);
     case OPT_HOST_ADDR:
-        o->host_addr = arg;
-        return true;
+        return take_host_addr(o, arg);
     case OPT_GATEWAY:
         return take_gateway(o, arg);
+    case OPT_VLAN:
+        return take_vlan(o, arg);
     case OPT_VOLUME:
         return take_volume(o, arg);
     case OPT_ROOT:
@@ -341,6 +389,14 @@ static bool take_option(struct serve_options *o, int id, char *arg)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
+static bool has_addr(const struct serve_options *o, bool v4)
+{
+    for (uint32_t i = 0; i < o->addr_count; i++)
+        if (ip_addr_is_v4(&o->addrs[i].addr) == v4)
+            return true;
+    return false;
+}
+
 static bool complete(struct serve_options *o)
 {
     struct http1_options http = {.cache_control = o->cache_control};
@@ -350,6 +406,12 @@ static bool complete(struct serve_options *o)
     else if (o->addr_count == 0)
         log_error("--addr is missing: name the address to answer for, for example --addr "
                   "192.0.2.2/24");
+    else if ((o->has_gateway && !has_addr(o, true)) || (o->has_gateway6 && !has_addr(o, false)))
+        log_error("--gateway: name an address of the same family with --addr");
+    else if (o->mtu && o->mtu < IP6_MTU_MIN && has_addr(o, false))
+        log_error("--mtu: IPv6 needs %d at least", IP6_MTU_MIN);
+    else if (o->vlan && o->host_addr[0])
+        log_error("--host-addr and --vlan exclude each other: the host's side has no tags");
     else if (o->volume_count == 0 && !o->root)
         log_error("nothing to serve: name a volume (--volume PATH) or a directory (--root DIR)");
     else if (o->volume_count > 0 && o->root)
@@ -361,15 +423,21 @@ static bool complete(struct serve_options *o)
     return false;
 }
 
-/* The host's side of a TAP is the way out, unless said otherwise. */
-static void default_gateway(struct serve_options *o)
+/* The host's side of a TAP is the way out, unless said otherwise: its first address of each family
+ * that we have. Where it is wrong the port says so. */
+static void default_gateways(struct serve_options *o)
 {
+    char copy[HOST_ADDR_MAX], *rest = copy, *text;
     struct ip_prefix host;
 
-    if (o->has_gateway || !o->host_addr || ip_prefix_parse(o->host_addr, &host) < 0)
-        return;
-    o->gateway = host.addr;
-    o->has_gateway = true;
+    memcpy(copy, o->host_addr, sizeof(copy));
+    while ((text = strsep(&rest, ",")))
+        if (ip_prefix_parse(text, &host) == 0) {
+            bool v4 = ip_addr_is_v4(&host.addr);
+
+            if (has_addr(o, v4) && !(v4 ? o->has_gateway : o->has_gateway6))
+                set_gateway(o, &host.addr);
+        }
 }
 
 int serve_options_parse(struct serve_options *o, int argc, char **argv)
@@ -399,6 +467,6 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     }
     if (!complete(o))
         return 2;
-    default_gateway(o);
+    default_gateways(o);
     return -1;
 }

@@ -7,16 +7,18 @@
 
 #include "worker.h"
 
-#define VOLUMES_MAX 64
-#define WORKERS_MAX 64
+#define VOLUMES_MAX   64
+#define WORKERS_MAX   64
+#define HOST_ADDR_MAX 1024 /* addresses of the TAP's other side, with commas between */
 
 struct serve_options {
     const char *port;
     struct ip_prefix addrs[WORKER_ADDRS_MAX];
     uint32_t addr_count;
-    const char *host_addr;
-    struct ip_addr gateway;
-    bool has_gateway;
+    char host_addr[HOST_ADDR_MAX]; /* "": none */
+    struct ip_addr gateway, gateway6;
+    bool has_gateway, has_gateway6;
+    uint16_t vlan; /* 0: none */
     const char *volumes[VOLUMES_MAX];
     uint32_t volume_count;
     const char *root;

@@ -43,17 +43,14 @@ static void wake(int fd)
         return;
 }
 
-/* --- ARP between workers
- * ---------------------------------------------------------------------------- */
+/* --- the link's packets between workers ------------------------------------------------------- */
 
 /* eth_config.on_arp: this worker has received it, the others have not. */
-static void relay_arp(void *arg, const uint8_t *frame, uint32_t len)
+static void relay_frame(void *arg, const uint8_t *frame, uint32_t len)
 {
     struct thread *from = arg;
     struct server *server = from->server;
 
-    if (len > INBOX_FRAME_BYTES)
-        len = INBOX_FRAME_BYTES; /* padding */
     for (uint32_t i = 0; i < server->thread_count; i++) {
         struct thread *to = &server->threads[i];
         struct inbox *in = &to->inbox;
@@ -119,6 +116,18 @@ static bool still_needed(struct thread *t, uint64_t now_ns)
     return !worker_drained(w) && !__atomic_load_n(&t->server->cut_off, __ATOMIC_RELAXED);
 }
 
+/* Only the operator can do something about it. */
+static void report_duplicates(struct thread *t)
+{
+    uint64_t duplicates = stat_get(&eth_stats(t->worker->eth)->ndp_duplicates);
+
+    if (likely(duplicates == t->duplicates))
+        return;
+    t->duplicates = duplicates;
+    log_error("another machine on the link has an IPv6 address of --addr (or our Ethernet "
+              "address): it is not served. Change one of the two, and start again");
+}
+
 static void *worker_main(void *arg)
 {
     struct thread *t = arg;
@@ -132,6 +141,7 @@ static void *worker_main(void *arg)
         inbox_empty(t, now_ns);
         more = worker_turn(t->worker, now_ns);
         more |= conns_desk_serve(&t->desk, t->worker, now_ns);
+        report_duplicates(t);
         if (!more && !busy) {
             uint64_t next_ns = worker_next_ns(t->worker);
 
@@ -159,6 +169,8 @@ static void worker_config(const struct server *server, struct thread *t,
         .disk_depth = DISK_DEPTH,
         .addr_count = o->addr_count,
         .gateway = o->has_gateway ? &o->gateway : NULL,
+        .gateway6 = o->has_gateway6 ? &o->gateway6 : NULL,
+        .vlan = o->vlan,
         .listen_port = o->listen_port,
         .rates = o->rates.count ? &o->rates : NULL,
         .mss_max = (uint16_t)o->mss,
@@ -169,7 +181,7 @@ static void worker_config(const struct server *server, struct thread *t,
         .cc = o->cc,
         .epoch_s = (int64_t)(clock_ns(CLOCK_REALTIME) / NS_PER_S) -
                    (int64_t)(server_now(server) / NS_PER_S),
-        .on_arp = server->thread_count > 1 ? relay_arp : NULL,
+        .on_arp = server->thread_count > 1 ? relay_frame : NULL,
         .on_arp_arg = t,
     };
     memcpy(config->addrs, o->addrs, sizeof(o->addrs));
@@ -188,7 +200,7 @@ static int open_port(struct server *server, struct thread *t, struct nmio_port *
                                  .queue = index,
                                  .queue_count = server->thread_count,
                                  .mtu = o->mtu,
-                                 .host_addr = index == 0 ? o->host_addr : NULL};
+                                 .host_addr = index == 0 && o->host_addr[0] ? o->host_addr : NULL};
     const char *why = "";
     struct nmio_port *captured;
     char path[4096];
@@ -381,14 +393,17 @@ static int block_signals(void)
 
 static void say_ready(const struct server *server)
 {
+    const struct ip_addr *addr = &server->options.addrs[0].addr;
+    bool v4 = ip_addr_is_v4(addr);
     char text[IP_ADDR_TEXT];
     uint16_t port = server->options.listen_port;
 
-    ip_addr_format(&server->options.addrs[0].addr, text);
+    ip_addr_format(addr, text);
+    printf("ready http://%s%s%s", v4 ? "" : "[", text, v4 ? "" : "]");
     if (port == 80)
-        printf("ready http://%s/\n", text);
+        printf("/\n");
     else
-        printf("ready http://%s:%u/\n", text, port);
+        printf(":%u/\n", port);
     fflush(stdout);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * serve.h - the process around the workers: threads, signals, ARP between workers, and the admin
- * socket.
+ * serve.h - the process around the workers: threads, signals, ARP and NDP between workers, and the
+ * admin socket.
  */
 #ifndef ATLAS_SERVE_H
 #define ATLAS_SERVE_H
@@ -11,16 +11,15 @@
 
 #include <pthread.h>
 
-#define INBOX_FRAMES      64
-#define INBOX_FRAME_BYTES 64 /* an ARP packet on Ethernet is 42 bytes, 60 with padding */
+#define INBOX_FRAMES 64
 
-/* ARP packets that another worker received. A lock, but not on the datapath: it is taken when
- * `count` says that there is something, which is a few times a minute. */
+/* ARP and NDP packets that another worker received. A lock, but not on the datapath: it is taken
+ * when `count` says that there is something, which is a few times a minute. */
 struct inbox {
     pthread_mutex_t lock;
     uint32_t count;
     uint32_t len[INBOX_FRAMES];
-    uint8_t frame[INBOX_FRAMES][INBOX_FRAME_BYTES];
+    uint8_t frame[INBOX_FRAMES][ETH_RELAY_MAX];
     uint64_t dropped;
 };
 
@@ -32,7 +31,8 @@ struct thread {
     struct mem_arena *arena;
     pthread_t id;
     bool started;
-    int wake_fd; /* eventfd */
+    int wake_fd;         /* eventfd */
+    uint64_t duplicates; /* addresses that are somebody else's, as far as the operator was told */
     struct inbox inbox;
     struct conns_desk desk; /* what the admin thread wants to know */
 };

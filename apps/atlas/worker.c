@@ -33,7 +33,7 @@ static void input(struct worker *w, struct nmio_pkt *pkt, uint64_t now_ns)
     struct ip_dgram dgram;
     struct ip_error error;
 
-    if (eth_input(w->eth, pkt, now_ns) != ETH_IP4)
+    if (eth_input(w->eth, pkt, now_ns) == ETH_DONE)
         return;
     switch (ip_input(w->ip, pkt, &dgram, &error, now_ns)) {
     case IP_TCP:
@@ -163,6 +163,8 @@ static int open_link(struct worker *w, uint64_t now_ns)
                              .addrs = addrs,
                              .prefix_bits = bits,
                              .addr_count = c->addr_count,
+                             .vlan = c->vlan,
+                             .take_routers = !c->gateway6,
                              .hash_key = {c->secret[0], c->secret[1]},
                              .on_arp = c->on_arp,
                              .on_arp_arg = c->on_arp_arg};
@@ -170,6 +172,7 @@ static int open_link(struct worker *w, uint64_t now_ns)
                            .prefixes = c->addrs,
                            .prefix_count = c->addr_count,
                            .gateway = c->gateway,
+                           .gateway6 = c->gateway6,
                            .secret = {c->secret[2], c->secret[3]}};
     int rc;
 
@@ -244,6 +247,10 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     if (rc < 0)
         return rc;
     rc = open_link(w, now_ns);
+    if (rc == -EINVAL)
+        snprintf(why, why_bytes,
+                 "no host can have one of the addresses, or the gateway is not on "
+                 "their networks, or the port's MTU is below IPv6's 1280");
     if (rc < 0)
         goto close_disk;
     rc = open_tcp(w, now_ns);
@@ -258,8 +265,10 @@ close_link:
 close_disk:
     diskmap_close(w->dm);
 no_memory:
-    snprintf(why, why_bytes, "the arena is too small for %u connections: give it more (--arena)",
-             config->limits.conns);
+    if (rc == -ENOMEM)
+        snprintf(why, why_bytes,
+                 "the arena is too small for %u connections: give it more (--arena)",
+                 config->limits.conns);
     return rc;
 }
 

@@ -65,7 +65,9 @@ struct worker_config {
     uint32_t disk_depth;
     struct ip_prefix addrs[WORKER_ADDRS_MAX];
     uint32_t addr_count;
-    const struct ip_addr *gateway; /* or NULL */
+    const struct ip_addr *gateway;  /* or NULL */
+    const struct ip_addr *gateway6; /* or NULL: routers that advertise themselves */
+    uint16_t vlan;                  /* 0: none */
     uint16_t listen_port;
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */

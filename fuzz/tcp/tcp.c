@@ -442,8 +442,7 @@ static void error(struct world *w, const struct peer *p, uint32_t port, uint32_t
     struct ip_error e = {.src = w->us, .dst = w->them, .payload = quote, .len = sizeof(quote)};
 
     e.proto = IP_PROTO_TCP;
-    e.type = 3;
-    e.code = (uint8_t)(off % 16);
+    e.kind = off % 16 == 4 ? IP_ERROR_TOO_BIG : IP_ERROR_UNREACHABLE;
     e.mtu = (uint16_t)(off * 8);
     put_be16(quote, OUR_PORT);
     put_be16(quote + 2, (uint16_t)(PEER_PORT + port));

@@ -46,17 +46,13 @@ static bool arp_send(struct eth *eth, uint16_t op, const uint8_t *dst, const str
                      const uint8_t *tha, const struct ip_addr *tpa, uint64_t now_ns)
 {
     struct nmio_frame *frame = eth_frame(eth);
-    struct eth_header *h;
     struct arp_packet *p;
 
     if (!frame)
         return false; /* the port has counted it; a request is repeated, an answer asked for again
                        */
-    h = (struct eth_header *)frame->header;
-    memcpy(h->dst, dst, ETH_MAC_BYTES);
-    memcpy(h->src, eth->caps->mac, ETH_MAC_BYTES);
-    put_be16(h->type, ETH_TYPE_ARP);
-    p = (struct arp_packet *)(frame->header + sizeof(*h));
+    eth_put_header(eth, frame, dst, ETH_TYPE_ARP);
+    p = (struct arp_packet *)(frame->header + frame->header_len);
     put_be16(p->htype, ARP_HTYPE_ETHERNET);
     put_be16(p->ptype, ETH_TYPE_IP4);
     p->hlen = ETH_MAC_BYTES;
@@ -66,7 +62,7 @@ static bool arp_send(struct eth *eth, uint16_t op, const uint8_t *dst, const str
     memcpy(p->spa, spa->b + 12, sizeof(p->spa));
     memcpy(p->tha, tha, ETH_MAC_BYTES);
     memcpy(p->tpa, tpa->b + 12, sizeof(p->tpa));
-    frame->header_len = sizeof(*h) + sizeof(*p);
+    frame->header_len += sizeof(*p);
     nmio_tx(eth->port, frame, now_ns);
     return true;
 }
@@ -89,22 +85,13 @@ void arp_announce_timer(struct eth *eth, uint64_t now_ns)
         timer_arm(&eth->timers, &eth->announce, now_ns + ARP_ANNOUNCE_NS);
 }
 
-/* The address of ours that is nearest to the target: on its link, where we have one there. */
-static const struct ip_addr *nearest_addr(const struct eth *eth, const struct ip_addr *target)
-{
-    const struct ip_addr *best = &eth->addrs[0];
-
-    for (uint32_t i = 1; i < eth->addr_count; i++)
-        if (ip_addr_common_bits(&eth->addrs[i], target) > ip_addr_common_bits(best, target))
-            best = &eth->addrs[i];
-    return best;
-}
-
 void arp_ask(struct eth *eth, const struct ip_addr *target, const uint8_t *mac, uint64_t now_ns)
 {
     static const uint8_t unknown[ETH_MAC_BYTES];
+    const struct ip_addr *from = eth_nearest_addr(eth, target);
 
-    if (arp_send(eth, ARP_OP_REQUEST, mac, nearest_addr(eth, target), unknown, target, now_ns))
+    if (from &&
+        arp_send(eth, ARP_OP_REQUEST, mac ? mac : eth_broadcast, from, unknown, target, now_ns))
         stat_inc(&eth->stats.arp_requests_out);
 }
 
@@ -112,10 +99,10 @@ void arp_ask(struct eth *eth, const struct ip_addr *target, const uint8_t *mac, 
  * RFC 5227 2.4: a server has connections to lose, so it keeps its address (case b) and says so
  * once; if the other one insists there is nothing to gain from shouting, only somebody to tell.
  */
-static void conflict(struct eth *eth, const struct arp *arp, enum arp_origin origin,
+static void conflict(struct eth *eth, const struct arp *arp, enum eth_origin origin,
                      uint64_t now_ns)
 {
-    if (origin == ARP_RELAYED)
+    if (origin == RELAYED)
         return;
     stat_inc(&eth->stats.arp_conflicts);
     if (now_ns < eth->defend_ns)
@@ -124,7 +111,7 @@ static void conflict(struct eth *eth, const struct arp *arp, enum arp_origin ori
     announce(eth, &arp->spa, now_ns);
 }
 
-static void reply_input(struct eth *eth, const struct arp *arp, enum arp_origin origin,
+static void reply_input(struct eth *eth, const struct arp *arp, enum eth_origin origin,
                         uint64_t now_ns)
 {
     struct eth_neigh *neigh = neigh_find(eth, &arp->spa);
@@ -133,11 +120,11 @@ static void reply_input(struct eth *eth, const struct arp *arp, enum arp_origin 
 
     if (neigh && !asked)
         neigh_claimed(eth, neigh, arp->sha, CLAIM_WORTHLESS, now_ns);
-    if (origin == ARP_FROM_PORT)
+    if (origin == FROM_PORT)
         stat_inc(asked ? &eth->stats.arp_replies_in : &eth->stats.drop_arp_unasked);
 }
 
-static void request_input(struct eth *eth, const struct arp *arp, enum arp_origin origin,
+static void request_input(struct eth *eth, const struct arp *arp, enum eth_origin origin,
                           uint64_t now_ns)
 {
     bool for_us = eth_is_ours(eth, &arp->tpa);
@@ -151,26 +138,26 @@ static void request_input(struct eth *eth, const struct arp *arp, enum arp_origi
         neigh_claimed(eth, neigh, arp->sha, CLAIM_TO_US, now_ns);
     else if (neigh && ip_addr_equal(&arp->spa, &arp->tpa))
         neigh_claimed(eth, neigh, arp->sha, CLAIM_ANNOUNCED, now_ns);
-    if (origin == ARP_RELAYED)
+    if (origin == RELAYED)
         return;
     stat_inc(for_us ? &eth->stats.arp_requests_in : &eth->stats.arp_others_in);
     if (for_us && arp_send(eth, ARP_OP_REPLY, arp->sha, &arp->tpa, arp->sha, &arp->spa, now_ns))
         stat_inc(&eth->stats.arp_replies_out);
 }
 
-void arp_input(struct eth *eth, const uint8_t *frame, uint32_t len, enum arp_origin origin,
+void arp_input(struct eth *eth, const uint8_t *frame, uint32_t len, enum eth_origin origin,
                uint64_t now_ns)
 {
     struct arp arp;
     uint64_t *wrong = arp_parse(eth, frame, len, &arp);
 
     if (wrong) {
-        if (origin == ARP_FROM_PORT)
+        if (origin == FROM_PORT)
             stat_inc(wrong);
         return;
     }
-    if (origin == ARP_FROM_PORT && eth->on_arp)
-        eth->on_arp(eth->on_arp_arg, frame, len);
+    if (origin == FROM_PORT && eth->on_arp)
+        eth->on_arp(eth->on_arp_arg, frame, min_u32(len, ETH_RELAY_MAX)); /* the rest is padding */
     if (eth_is_ours(eth, &arp.spa))
         conflict(eth, &arp, origin, now_ns);
     else if (arp.op == ARP_OP_REPLY)

@@ -206,7 +206,7 @@ static void test_relayed_packets_teach_and_are_not_answered(void **state)
     eth_input_relayed(w.eth, frame, sizeof(frame), w.now_ns); /* whoever received it defends */
     expect_silence(&w);
     assert_int_equal(w.shown, 0);
-    assert_int_equal(eth_stats(w.eth)->arp_relayed_in, 3);
+    assert_int_equal(eth_stats(w.eth)->relayed_in, 3);
     assert_int_equal(eth_stats(w.eth)->rx_frames, 0);
     assert_int_equal(eth_stats(w.eth)->arp_replies_in, 0);
     for (uint32_t len = 0; len < sizeof(frame); len++)
@@ -311,7 +311,7 @@ static void test_what_is_handed_on(void **state)
     } cases[] = {
         {"\2\0\0\0\0\x10\2\0\0\0\0\xaa\x08\0rest", ETH_IP4},
         {"\2\0\0\0\0\x10\2\0\0\0\0\xaa\x86\xddrest", ETH_IP6},
-        {"\2\0\0\0\0\x10\2\0\0\0\0\xaa\x81\0rest", ETH_DONE},           /* drop_type */
+        {"\2\0\0\0\0\x10\2\0\0\0\0\xaa\x88\xa8rest", ETH_DONE},         /* drop_type */
         {"\2\0\0\0\0\x10\2\0\0\0\0\xaa\0\x40rest", ETH_DONE},           /* drop_type */
         {"\2\0\0\0\0\x11\2\0\0\0\0\xaa\x08\0rest", ETH_DONE},           /* drop_not_ours */
         {"\xff\xff\xff\xff\xff\xff\2\0\0\0\0\xaa\x08\0rest", ETH_DONE}, /* drop_not_ours */

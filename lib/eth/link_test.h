@@ -148,7 +148,7 @@ static inline void link_answers(struct world *w, const uint8_t *sha, const char 
 
 /* --- what we must do ------------------------------------------------------------------------ */
 
-static const struct nmio_pkt *link_hears(struct world *w)
+static inline const struct nmio_pkt *link_hears(struct world *w)
 {
     if (w->got_next == w->got_count) {
         link_done(w);
@@ -242,7 +242,7 @@ static inline struct eth_neigh *reachable(struct world *w, const char *ip4)
     return neigh;
 }
 
-static const struct eth_neigh *look_up(struct world *w, const char *ip4)
+static inline const struct eth_neigh *look_up(struct world *w, const char *ip4)
 {
     struct ip_addr addr = ip_addr_v4(ip4);
 

@@ -210,8 +210,12 @@ static bool mac_known(const struct eth_neigh *neigh)
 static void set_state(struct eth *eth, struct eth_neigh *neigh, enum neigh_state state,
                       uint64_t now_ns)
 {
+    bool was_known = mac_known(neigh);
+
     neigh->state = (uint8_t)state;
     neigh->tries = 0;
+    if (unlikely(neigh->router) && (mac_known(neigh) != was_known || state == NEIGH_UNREACHABLE))
+        router_choose(eth);
     switch (state) {
     case NEIGH_REACHABLE:
         timer_disarm(&eth->timers, &neigh->timer);
@@ -245,12 +249,15 @@ static void settle(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
 
 static void ask(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
 {
+    const uint8_t *whom = neigh->state == NEIGH_PROBE ? neigh->macs : NULL;
+
     neigh->tries++;
     neigh->asked_ns = now_ns;
     timer_arm(&eth->timers, &neigh->timer, now_ns + NEIGH_RETRANS_NS);
     if (ip_addr_is_v4(&neigh->addr))
-        arp_ask(eth, &neigh->addr, neigh->state == NEIGH_PROBE ? neigh->macs : eth_broadcast,
-                now_ns);
+        arp_ask(eth, &neigh->addr, whom, now_ns);
+    else
+        ndp_ask(eth, &neigh->addr, whom, now_ns);
 }
 
 static void ask_everybody(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)

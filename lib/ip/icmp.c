@@ -12,7 +12,7 @@ static void bucket_init(struct icmp_bucket *bucket, uint64_t per_s, uint64_t now
     bucket->credit_ns = ICMP_BURST * bucket->token_ns;
 }
 
-static bool bucket_take(struct icmp_bucket *bucket, uint64_t tokens, uint64_t now_ns)
+bool icmp_bucket_take(struct icmp_bucket *bucket, uint64_t tokens, uint64_t now_ns)
 {
     bucket->credit_ns =
         min_u64(bucket->credit_ns + (now_ns - bucket->last_ns), ICMP_BURST * bucket->token_ns);
@@ -21,6 +21,16 @@ static bool bucket_take(struct icmp_bucket *bucket, uint64_t tokens, uint64_t no
         return false;
     bucket->credit_ns -= tokens * bucket->token_ns;
     return true;
+}
+
+bool icmp_error_admitted(struct ip *ip, uint64_t now_ns)
+{
+    uint64_t price = 1 + rand_below(&ip->price, ICMP_ERROR_PRICE_MAX);
+
+    if (icmp_bucket_take(&ip->errors, price, now_ns))
+        return true;
+    stat_inc(&ip->stats.icmp_errors_limited);
+    return false;
 }
 
 int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns)
@@ -47,21 +57,25 @@ static void checksum_adjust(uint8_t *checksum, uint16_t from, uint16_t to)
     put_be16(checksum, (uint16_t)~sum);
 }
 
-/* RFC 1122 3.2.2.6. The answer has the request's type of service, but for its ECN bits. */
-static void echo_input(struct ip *ip, const struct ip_dgram *request, uint64_t now_ns)
+/* RFC 1122 3.2.2.6, RFC 4443 4.2. The answer has the request's type of service, but for its ECN
+ * bits. The addresses change places, which a checksum does not see. */
+void icmp_echo(struct ip *ip, const struct ip_dgram *request, uint64_t now_ns)
 {
+    bool v4 = ip_addr_is_v4(&request->dst);
+    uint8_t reply = v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
     struct ip_flow flow = {.local = request->dst, .remote = request->src};
     uint32_t data_len = request->len - sizeof(struct icmp_header);
     struct mem_chunk *data = NULL;
     struct icmp_header *h;
     struct nmio_frame *frame;
 
-    if (request->len + IP4_HEADER_BYTES > ip->caps->mtu) {
+    if (request->len + (v4 ? IP4_HEADER_BYTES : IP6_HEADER_BYTES) >
+        (v4 ? ip->caps->mtu : eth_ip6_mtu(ip->eth))) {
         stat_inc(&ip->stats.drop_icmp_big);
         return;
     }
     stat_inc(&ip->stats.icmp_echo_in);
-    if (!bucket_take(&ip->echo, 1, now_ns)) {
+    if (!icmp_bucket_take(&ip->echo, 1, now_ns)) {
         stat_inc(&ip->stats.icmp_errors_limited);
         return;
     }
@@ -69,7 +83,7 @@ static void echo_input(struct ip *ip, const struct ip_dgram *request, uint64_t n
         stat_inc(&ip->stats.drop_no_route);
         return;
     }
-    frame = ip_frame(ip, &flow, IP_PROTO_ICMP, request->tos & 0xfc);
+    frame = ip_frame(ip, &flow, request->proto, request->tos & 0xfc);
     if (frame && data_len > 0)
         data = mem_chunk_get(&ip->echo_chunks);
     if (frame && data_len > 0 && !data)
@@ -77,8 +91,8 @@ static void echo_input(struct ip *ip, const struct ip_dgram *request, uint64_t n
     if (frame && (data || data_len == 0)) {
         h = (struct icmp_header *)(frame->header + frame->header_len);
         memcpy(h, request->payload, sizeof(*h));
-        h->type = ICMP_ECHO_REPLY;
-        checksum_adjust(h->checksum, ICMP_ECHO << 8, ICMP_ECHO_REPLY << 8);
+        checksum_adjust(h->checksum, (uint16_t)(h->type << 8), (uint16_t)(reply << 8));
+        h->type = reply;
         frame->header_len += sizeof(*h);
         if (data) {
             memcpy(data->data, request->payload + sizeof(*h), data_len);
@@ -90,6 +104,18 @@ static void echo_input(struct ip *ip, const struct ip_dgram *request, uint64_t n
         ip_send(ip, &flow, frame, now_ns);
     }
     ip_flow_close(ip, &flow);
+}
+
+static enum ip_error_kind error_kind(const struct icmp_header *icmp)
+{
+    switch (icmp->type) {
+    case ICMP_TIME_EXCEEDED:
+        return IP_ERROR_TIME_EXCEEDED;
+    case ICMP_PARAMETER_PROBLEM:
+        return IP_ERROR_PARAMETER;
+    default:
+        return icmp->code == ICMP_CODE_FRAG_NEEDED ? IP_ERROR_TOO_BIG : IP_ERROR_UNREACHABLE;
+    }
 }
 
 /*
@@ -126,10 +152,9 @@ static enum ip_verdict error_input(struct ip *ip, const struct ip_dgram *dgram,
     error->payload = (const uint8_t *)sent + header_len;
     error->len = sent_len - header_len;
     error->proto = sent->proto;
-    error->type = icmp->type;
-    error->code = icmp->code;
+    error->kind = error_kind(icmp);
     error->mtu = 0;
-    if (icmp->type == ICMP_UNREACHABLE && icmp->code == ICMP_CODE_FRAG_NEEDED)
+    if (error->kind == IP_ERROR_TOO_BIG)
         error->mtu = get_be16(icmp->rest + 2); /* RFC 1191 4 */
     stat_inc(&ip->stats.icmp_errors_in);
     return IP_ERROR;
@@ -153,7 +178,7 @@ enum ip_verdict icmp_input(struct ip *ip, const struct ip_dgram *dgram, struct i
     switch (h->type) {
     case ICMP_ECHO:
         if (h->code == 0)
-            echo_input(ip, dgram, now_ns);
+            icmp_echo(ip, dgram, now_ns);
         else
             stat_inc(&ip->stats.drop_icmp_malformed);
         return IP_DONE;
@@ -177,13 +202,19 @@ void ip_unreachable(struct ip *ip, const struct ip_dgram *dgram, uint8_t code, u
     struct icmp_header *h;
     uint16_t checksum;
 
-    static_assert(ETH_HEADER_BYTES + IP4_HEADER_BYTES + sizeof(*h) + IP4_HEADER_MAX + 8 <=
+    static_assert(ETH_HEADER_BYTES + 4 + IP4_HEADER_BYTES + sizeof(*h) + IP4_HEADER_MAX + 8 <=
                       NMIO_HEADER_MAX,
-                  "an error needs no slice");
-    if (!bucket_take(&ip->errors, 1 + rand_below(&ip->price, ICMP_ERROR_PRICE_MAX), now_ns)) {
-        stat_inc(&ip->stats.icmp_errors_limited);
+                  "an error needs no slice, not even behind a VLAN's tag");
+    if (!ip_addr_is_v4(&dgram->dst)) {
+        if (code == IP_UNREACHABLE_PORT)
+            icmp6_error(ip, dgram, ICMP6_UNREACHABLE, ICMP6_CODE_PORT, 0, now_ns);
+        else
+            icmp6_error(ip, dgram, ICMP6_PARAMETER_PROBLEM, ICMP6_CODE_NEXT_HEADER,
+                        offsetof(struct ip6_header, next), now_ns);
         return;
     }
+    if (!icmp_error_admitted(ip, now_ns))
+        return;
     if (ip_flow_open(ip, &flow, now_ns) != 0) {
         stat_inc(&ip->stats.drop_no_route);
         return;

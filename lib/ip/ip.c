@@ -7,25 +7,44 @@
 
 const struct stat_desc ip_stat_descs[] = {IP_STATS(STAT_DESC, struct ip_stats){0}};
 
+static int prefix4_copy(struct ip *ip, const struct ip_prefix *from, uint32_t count)
+{
+    struct ip4_prefix *to = &ip->prefixes[ip->prefix_count];
+
+    if (from->bits > 32)
+        return -EINVAL;
+    to->addr = ip4_of(&from->addr);
+    to->count = count;
+    to->mask = from->bits ? UINT32_MAX << (32 - from->bits) : 0;
+    to->broadcast = from->bits < 31 ? to->addr | ~to->mask : 0;
+    ip->prefix_count++;
+    return 0;
+}
+
+/* No link for IPv6 takes less than 1,280 bytes (RFC 8200 5). */
+static int prefix6_copy(struct ip *ip, const struct ip_prefix *from)
+{
+    if (from->bits > 128 || ip->caps->mtu < IP6_MTU_MIN || !eth_is_ours(ip->eth, &from->addr))
+        return -EINVAL;
+    ip->prefixes6[ip->prefix6_count++] = *from;
+    return 0;
+}
+
 static int prefixes_copy(struct ip *ip, const struct ip_config *config)
 {
-    ip->prefixes =
-        mem_arena_alloc(config->arena, config->prefix_count * sizeof(*ip->prefixes), CACHE_LINE);
-    if (!ip->prefixes)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < config->prefix_count; i++) {
-        const struct ip_prefix *from = &config->prefixes[i];
-        struct ip4_prefix *to = &ip->prefixes[i];
+    uint32_t count = config->prefix_count;
 
-        if (!ip_addr_is_v4(&from->addr))
-            return -EAFNOSUPPORT;
-        if (from->bits > 32)
-            return -EINVAL;
-        to->addr = ip4_of(&from->addr);
-        to->count = config->counts ? max_u32(config->counts[i], 1) : 1;
-        to->mask = from->bits ? UINT32_MAX << (32 - from->bits) : 0;
-        to->broadcast = from->bits < 31 ? to->addr | ~to->mask : 0;
-        ip->prefix_count++;
+    ip->prefixes = mem_arena_alloc(config->arena, count * sizeof(*ip->prefixes), CACHE_LINE);
+    ip->prefixes6 = mem_arena_alloc(config->arena, count * sizeof(*ip->prefixes6), CACHE_LINE);
+    if (!ip->prefixes || !ip->prefixes6)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct ip_prefix *from = &config->prefixes[i];
+        uint32_t many = config->counts ? max_u32(config->counts[i], 1) : 1;
+        int rc = ip_addr_is_v4(&from->addr) ? prefix4_copy(ip, from, many) : prefix6_copy(ip, from);
+
+        if (rc != 0)
+            return rc;
     }
     for (uint32_t i = 0; i < ip->prefix_count; i++) {
         struct ip4_prefix ours = ip->prefixes[i];
@@ -46,6 +65,25 @@ static bool on_link(const struct ip *ip, uint32_t addr)
     return false;
 }
 
+static int gateways_copy(struct ip *ip, const struct ip_config *config)
+{
+    if (config->gateway) {
+        uint32_t gateway = ip4_of(config->gateway);
+
+        if (!ip_addr_is_v4(config->gateway) || !ip4_is_peer(ip, gateway) || !on_link(ip, gateway))
+            return -EINVAL;
+        ip->gateway = *config->gateway;
+        ip->has_gateway = true;
+    }
+    if (config->gateway6) {
+        if (!ip6_is_peer(ip, config->gateway6) || !ip6_on_link(ip, config->gateway6))
+            return -EINVAL;
+        ip->gateway6 = *config->gateway6;
+        ip->has_gateway6 = true;
+    }
+    return 0;
+}
+
 int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns)
 {
     struct ip *ip;
@@ -58,19 +96,14 @@ int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns)
         return -ENOMEM;
     ip->eth = config->eth;
     ip->caps = eth_caps(config->eth);
+    ip->link_header = eth_header_bytes(config->eth);
+    memcpy(ip->label_key, config->secret, sizeof(ip->label_key));
     rc = prefixes_copy(ip, config);
     if (rc != 0)
         return rc; /* what was taken from the arena stays the arena's */
-    if (config->gateway) {
-        uint32_t gateway = ip4_of(config->gateway);
-
-        if (!ip_addr_is_v4(config->gateway))
-            return -EAFNOSUPPORT;
-        if (!ip4_is_peer(ip, gateway) || !on_link(ip, gateway))
-            return -EINVAL;
-        ip->gateway = *config->gateway;
-        ip->has_gateway = true;
-    }
+    rc = gateways_copy(ip, config);
+    if (rc != 0)
+        return rc;
     rc = icmp_open(ip, config, now_ns);
     if (rc != 0)
         return rc;
@@ -96,8 +129,7 @@ enum ip_verdict ip_input(struct ip *ip, const struct nmio_pkt *pkt, struct ip_dg
     case 4:
         return ip4_input(ip, pkt, dgram, error, now_ns);
     case 6:
-        stat_inc(&ip->stats.drop_ip6);
-        return IP_DONE;
+        return ip6_input(ip, pkt, dgram, error, now_ns);
     default:
         stat_inc(&ip->stats.drop_version);
         return IP_DONE;
@@ -110,6 +142,8 @@ int ip_flow_open(struct ip *ip, struct ip_flow *flow, uint64_t now_ns)
 
     if (!ip_addr_is_ours(ip, &flow->local))
         return -EADDRNOTAVAIL;
+    if (!ip_addr_is_v4(&flow->local))
+        return ip6_flow_open(ip, flow, now_ns);
     if (!ip_addr_is_v4(&flow->remote) || !ip4_is_peer(ip, ip4_of(&flow->remote)))
         return -ENETUNREACH;
     if (!on_link(ip, ip4_of(&flow->remote))) {
@@ -137,14 +171,23 @@ void ip_flow_confirm(struct ip_flow *flow, uint64_t now_ns)
 
 uint32_t ip_payload_max(const struct ip *ip, const struct ip_flow *flow)
 {
+    if (ip_flow_is_ip6(flow))
+        return eth_ip6_mtu(ip->eth) - IP6_HEADER_BYTES;
     return ip->caps->mtu - IP4_HEADER_BYTES;
 }
 
 uint32_t ip_gso_payload_max(const struct ip *ip, const struct ip_flow *flow)
 {
+    uint32_t header = ip_flow_is_ip6(flow) ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
+
     if (ip->caps->gso_bytes == 0)
         return 0;
-    return min_u32(ip->caps->gso_bytes, IP4_TOTAL_MAX) - IP4_HEADER_BYTES;
+    return min_u32(ip->caps->gso_bytes, IP4_TOTAL_MAX) - header;
+}
+
+uint32_t ip_header_bytes(const struct ip_flow *flow)
+{
+    return ip_flow_is_ip6(flow) ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
 }
 
 const struct nmio_caps *ip_caps(const struct ip *ip)
@@ -154,7 +197,7 @@ const struct nmio_caps *ip_caps(const struct ip *ip)
 
 bool ip_addr_is_ours(const struct ip *ip, const struct ip_addr *addr)
 {
-    return ip_addr_is_v4(addr) && ip4_is_ours(ip, ip4_of(addr));
+    return ip_addr_is_v4(addr) ? ip4_is_ours(ip, ip4_of(addr)) : eth_is_ours(ip->eth, addr);
 }
 
 const struct ip_stats *ip_stats(const struct ip *ip)

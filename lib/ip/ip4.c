@@ -119,28 +119,35 @@ void ip4_flow_header(struct ip_flow *flow)
     flow->header_sum = ip_sum_fold(ip_sum(0, h, sizeof(*h)));
 }
 
-struct nmio_frame *ip_frame(struct ip *ip, const struct ip_flow *flow, uint8_t proto, uint8_t tos)
+struct nmio_frame *ip_frame(struct ip *ip, struct ip_flow *flow, uint8_t proto, uint8_t tos)
 {
-    struct nmio_frame *frame = eth_frame(ip->eth);
+    struct nmio_frame *frame;
     struct ip4_header *h;
 
+    if (ip_flow_is_ip6(flow))
+        return ip6_frame(ip, flow, proto, tos);
+    frame = eth_frame(ip->eth);
     if (unlikely(!frame))
         return NULL;
-    h = (struct ip4_header *)(frame->header + ETH_HEADER_BYTES);
+    h = (struct ip4_header *)(frame->header + frame->header_len);
     memcpy(h, flow->header, sizeof(*h));
     h->tos = tos;
     h->proto = proto;
-    frame->header_len = ETH_HEADER_BYTES + sizeof(*h);
+    frame->header_len += sizeof(*h);
     return frame;
 }
 
 void ip_send(struct ip *ip, const struct ip_flow *flow, struct nmio_frame *frame, uint64_t now_ns)
 {
-    struct ip4_header *h = (struct ip4_header *)(frame->header + ETH_HEADER_BYTES);
-    uint32_t total = frame->header_len - ETH_HEADER_BYTES;
+    struct ip4_header *h = (struct ip4_header *)(frame->header + ip->link_header);
+    uint32_t total = frame->header_len - ip->link_header;
     uint32_t sum;
     uint16_t checksum;
 
+    if (ip_flow_is_ip6(flow)) {
+        ip6_send(ip, flow, frame, now_ns);
+        return;
+    }
     for (unsigned i = 0; i < frame->slice_count; i++)
         total += frame->slices[i].len;
     assert(total <= IP4_TOTAL_MAX);

@@ -2,7 +2,7 @@
 /* Datagrams that arrive and what becomes of them, and where ours go. */
 #include <errno.h>
 
-#include "ip/link_test.h"
+#include "ip/link6_test.h"
 
 /* --- in --------------------------------------------------------------------------------------- */
 
@@ -61,7 +61,7 @@ static void test_refuses(void **state)
         const char *value;
         size_t counter;
     } cases[] = {
-        {0, 1, "\x65", COUNTER(drop_ip6)},
+        {0, 1, "\x65", COUNTER(drop_short)}, /* IPv6, and longer than it is */
         {0, 1, "\x55", COUNTER(drop_version)},
         {0, 1, "\x05", COUNTER(drop_version)},
         {0, 1, "\x44", COUNTER(drop_version)},
@@ -306,8 +306,10 @@ static void test_open_refuses(void **state)
     world_open(&w);
     config.arena = w.arena;
     config.eth = w.eth;
-    prefix = (struct ip_prefix){v6, 64};
-    assert_int_equal(ip_open(&ip, &config, 0), -EAFNOSUPPORT);
+    prefix = (struct ip_prefix){v6, 64}; /* eth does not know it */
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
+    prefix = (struct ip_prefix){us6, 129};
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
     prefix = (struct ip_prefix){ok, 33};
     assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
     prefix = (struct ip_prefix){loopback, 8};
@@ -320,8 +322,18 @@ static void test_open_refuses(void **state)
     config.gateway = &ok;
     assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
     config.gateway = &v6;
-    assert_int_equal(ip_open(&ip, &config, 0), -EAFNOSUPPORT);
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
     config.gateway = NULL;
+    config.gateway6 = &ok;
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
+    config.gateway6 = &stranger6;
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
+    prefix = (struct ip_prefix){us6, 64};
+    config.gateway6 = &us6;
+    assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
+    config.gateway6 = &router6; /* link-local is on the link */
+    assert_int_equal(ip_open(&ip, &config, 0), 0);
+    config.gateway6 = NULL;
     config.prefix_count = 0;
     assert_int_equal(ip_open(&ip, &config, 0), -EINVAL);
     world_close(&w);

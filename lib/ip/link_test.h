@@ -26,6 +26,10 @@ static const char us_too[] = "\12\0\0\1";       /* 10.0.0.1/31: has no broadcast
 static const char peer[] = "\300\0\2\2";        /* 192.0.2.2 */
 static const char gateway[] = "\300\0\2\376";   /* 192.0.2.254 */
 static const char stranger[] = "\306\63\144\1"; /* 198.51.100.1 */
+/* 2001:db8::1/64, ::2, ::fe; 2001:db8:ffff::1; and a router that says so */
+static const struct ip_addr us6 = {{0x20, 1, 0x0d, 0xb8, [15] = 1}};
+static const struct ip_addr peer6 = {{0x20, 1, 0x0d, 0xb8, [15] = 2}};
+static const struct ip_addr gateway6 = {{0x20, 1, 0x0d, 0xb8, [15] = 0xfe}};
 
 struct world {
     struct mem_arena *arena;
@@ -38,6 +42,7 @@ struct world {
     struct ip_dgram dgram;
     struct ip_error error;
     uint64_t handed_on;
+    uint64_t introductions; /* packets by which we got to know our neighbours */
 };
 
 static inline const struct nmio_pkt *link_hears(struct world *w)
@@ -63,18 +68,47 @@ static inline void introduce(struct world *w, const uint8_t *mac, const char *ip
     assert_non_null(link_hears(w));
 }
 
-static inline void world_open(struct world *w)
+static inline uint32_t make6(uint8_t *bytes, uint8_t next, const void *payload, uint32_t len);
+static inline void seal_icmp6(uint8_t *bytes);
+static inline enum ip_verdict arrives(struct world *w, uint8_t *bytes, uint32_t len);
+
+/* The same over IPv6. */
+static inline void introduce6(struct world *w, const uint8_t *mac, const struct ip_addr *who)
+{
+    uint8_t message[32] = {ICMP6_NEIGHBOR_SOLICIT}, bytes[72];
+    uint32_t len;
+
+    memcpy(message + 8, us6.b, 16);
+    message[24] = message[25] = 1;
+    memcpy(message + 26, mac, 6);
+    len = make6(bytes, IP_PROTO_ICMP6, message, sizeof(message));
+    bytes[7] = 255;
+    memcpy(bytes + 8, who->b, 16);
+    seal_icmp6(bytes);
+    assert_int_equal(arrives(w, bytes, len), IP_DONE);
+    assert_non_null(link_hears(w));
+}
+
+static inline void world_open_with(struct world *w, bool take_routers, uint16_t vlan)
 {
     struct nmio_pipe_config pipe = {.caps = {.mtu = MTU,
                                              .gso_bytes = GSO_BYTES,
                                              .tx_csum = true,
                                              .slices_max = NMIO_SLICES_MAX},
                                     .depth = 64};
-    struct ip_addr addrs[] = {ip_addr_v4(us), ip_addr_v4(us_too)};
-    struct ip_prefix prefixes[] = {{addrs[0], 24}, {addrs[1], 31}};
+    struct ip_addr addrs[] = {ip_addr_v4(us), ip_addr_v4(us_too), us6};
+    struct ip_prefix prefixes[] = {{addrs[0], 24}, {addrs[1], 31}, {us6, 64}};
     struct ip_addr via = ip_addr_v4(gateway);
-    struct eth_config eth = {.addrs = addrs, .addr_count = 2, .neigh_max = 16};
-    struct ip_config ip = {.prefixes = prefixes, .prefix_count = 2, .gateway = &via};
+    struct eth_config eth = {.addrs = addrs,
+                             .addr_count = 3,
+                             .neigh_max = 16,
+                             .vlan = vlan,
+                             .take_routers = take_routers};
+    struct ip_config ip = {.prefixes = prefixes,
+                           .prefix_count = 3,
+                           .gateway = &via,
+                           .gateway6 = take_routers ? NULL : &gateway6,
+                           .secret = {1, 2}};
 
     *w = (struct world){.now_ns = 1000 * NS_PER_S};
     memcpy(pipe.caps.mac, our_mac, 6);
@@ -85,15 +119,26 @@ static inline void world_open(struct world *w)
     assert_int_equal(eth_open(&w->eth, &eth, w->now_ns), 0);
     ip.eth = w->eth;
     assert_int_equal(ip_open(&w->ip, &ip, w->now_ns), 0);
+    if (vlan) /* neighbours are introduced untagged */
+        return;
     introduce(w, peer_mac, peer);
     introduce(w, gateway_mac, gateway);
+    introduce6(w, peer_mac, &peer6);
+    introduce6(w, gateway_mac, &gateway6);
+    w->introductions = ip_stats(w->ip)->rx_packets;
+}
+
+static inline void world_open(struct world *w)
+{
+    world_open_with(w, false, 0);
 }
 
 static inline uint64_t accounted_for(const struct world *w)
 {
     const struct ip_stats *s = ip_stats(w->ip);
 
-    return w->handed_on + s->icmp_echo_in + s->icmp_errors_in + s->icmp_ignored + s->drop_ip6 +
+    return w->handed_on + s->icmp_echo_in + s->icmp_errors_in + s->icmp_ignored + s->icmp_link_in -
+           w->introductions + s->drop_extension + s->drop_jumbo + s->drop_udp_no_checksum +
            s->drop_short + s->drop_version + s->drop_checksum + s->drop_fragment +
            s->drop_not_ours + s->drop_source + s->drop_options + s->drop_proto +
            s->drop_icmp_checksum + s->drop_icmp_malformed + s->drop_icmp_stray + s->drop_icmp_big;
@@ -101,7 +146,7 @@ static inline uint64_t accounted_for(const struct world *w)
 
 static inline void world_close(struct world *w)
 {
-    assert_int_equal(accounted_for(w), ip_stats(w->ip)->rx_packets);
+    assert_int_equal(accounted_for(w), ip_stats(w->ip)->rx_packets - w->introductions);
     assert_int_equal(stat_get(&w->ip->echo_chunks.in_use), 0);
     if (w->lent)
         nmio_rx_done(w->ends[1]);
@@ -170,6 +215,40 @@ static inline uint32_t make_echo(uint8_t *bytes, uint32_t data_len)
     seal_icmp(bytes);
     free(icmp);
     return len;
+}
+
+/* IPv6, from the peer to us; traffic class 0x2a, a flow label, 57 hops left. */
+static inline uint32_t make6(uint8_t *bytes, uint8_t next, const void *payload, uint32_t len)
+{
+    struct ip6_header *h = (struct ip6_header *)bytes;
+
+    *h = (struct ip6_header){
+        .version_class_label = {0x62, 0xa1, 0x23, 0x45}, .next = next, .hop_limit = 57};
+    put_be16(h->payload_len, (uint16_t)len);
+    memcpy(h->src, peer6.b, 16);
+    memcpy(h->dst, us6.b, 16);
+    memcpy(h + 1, payload, len);
+    return (uint32_t)sizeof(*h) + len;
+}
+
+static inline uint16_t checksum6(const uint8_t *bytes, const uint8_t *payload, uint32_t len,
+                                 uint8_t proto)
+{
+    struct ip_addr src, dst;
+
+    memcpy(src.b, bytes + 8, 16);
+    memcpy(dst.b, bytes + 24, 16);
+    return (uint16_t)~ip_sum_fold(ip_sum(ip_sum_pseudo(&src, &dst, proto, len), payload, len));
+}
+
+/* Of a packet without extension headers. */
+static inline void seal_icmp6(uint8_t *bytes)
+{
+    uint16_t sum;
+
+    memset(bytes + 42, 0, 2);
+    sum = checksum6(bytes, bytes + 40, get_be16(bytes + 4), IP_PROTO_ICMP6);
+    memcpy(bytes + 42, &sum, 2);
 }
 
 static inline enum ip_verdict arrives(struct world *w, uint8_t *bytes, uint32_t len)

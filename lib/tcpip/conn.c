@@ -164,6 +164,11 @@ void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns)
         tcp->half_open_next = 0;
 }
 
+static uint16_t mss_default(const struct tcp_conn *conn)
+{
+    return ip_addr_is_v4(&conn->flow.local) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_IP6;
+}
+
 /* What both opens have in common. The state stays CLOSED; the caller sets it. */
 int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
                  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
@@ -191,7 +196,8 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
     choose_isn(tcp, conn, &key, now_ns);
     conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
     conn->rto_us = TCP_RTO_INITIAL_US;
-    conn->mss = TCP_MSS_DEFAULT;
+    ip_flow_ports(tcp->ip, &conn->flow, local_port, remote_port);
+    conn->mss = mss_default(conn);
     conn->heard_ns = conn->progress_ns = now_ns;
     table_insert(tcp, conn, &key);
     *out = conn;
@@ -220,7 +226,7 @@ uint32_t tcp_our_mss(const struct tcp_conn *conn)
 /* Takes in the options of the peer's SYN. */
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns)
 {
-    uint32_t mss = syn->mss ? syn->mss : TCP_MSS_DEFAULT;
+    uint32_t mss = syn->mss ? syn->mss : mss_default(conn);
 
     mss = max_u32(min_u32(mss, tcp_our_mss(conn)), TCP_MSS_MIN);
     if (syn->has_ts) {

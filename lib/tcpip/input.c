@@ -9,9 +9,6 @@
 
 #include "base/siphash.h"
 
-#define ICMP_UNREACHABLE 3 /* RFC 792 */
-#define ICMP_FRAG_NEEDED 4 /* its code */
-
 enum verdict {
     CONTINUE, /* to the next check */
     DROP,     /* done with this segment */
@@ -544,6 +541,6 @@ void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
     if (seq < conn->snd_una || seq > conn->snd_nxt)
         return;
     stat_inc(&tcp->stats.icmp_errors);
-    if (error->type == ICMP_UNREACHABLE && error->code == ICMP_FRAG_NEEDED)
+    if (error->kind == IP_ERROR_TOO_BIG)
         tcp_path_mtu(conn, error->mtu);
 }

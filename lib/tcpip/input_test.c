@@ -521,7 +521,8 @@ TRACE_TEST(icmp_is_soft)
 {
     struct trace_app *app = trace_establish(t, 0);
     uint8_t quote[8];
-    struct ip_error error = {.payload = quote, .len = 8, .proto = IP_PROTO_TCP, .type = 3};
+    struct ip_error error = {
+        .payload = quote, .len = 8, .proto = IP_PROTO_TCP, .kind = IP_ERROR_UNREACHABLE};
 
     trace_write(t, app, 100);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
@@ -632,8 +633,7 @@ static void too_big(struct trace *t, uint32_t seq, uint16_t mtu)
                              .payload = quote,
                              .len = sizeof(quote),
                              .proto = IP_PROTO_TCP,
-                             .type = 3,
-                             .code = 4,
+                             .kind = IP_ERROR_TOO_BIG,
                              .mtu = mtu};
 
     put_be16(quote, TRACE_PORT);

@@ -448,6 +448,7 @@ void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns)
 
     if (ip_flow_open(tcp->ip, &stray.flow, now_ns) < 0)
         return;
+    ip_flow_ports(tcp->ip, &stray.flow, r->local_port, r->remote_port);
     stat_inc(&tcp->stats.resets_out);
     emit(&stray, r->seq, NULL, 0, r->flags, 0, now_ns);
     ip_flow_close(tcp->ip, &stray.flow);

@@ -32,10 +32,11 @@
 
 #define TCP_CWND_MAX         (1u << 30) /* RFC 7323 2.3: no window is larger */
 #define TCP_MSS_DEFAULT      536        /* RFC 9293 3.7.1, MUST-15: a peer that names none */
-#define TCP_MSS_MIN          88         /* a smaller one is an attack: headers for nothing */
-#define TCP_PATH_MTU_MIN     552        /* RFC 5927 7: less is an attack; what Linux takes */
-#define TCP_RTO_INITIAL_US   1000000u   /* RFC 6298 2.1 */
-#define TCP_RTO_AFTER_SYN_US 3000000u   /* RFC 6298 5.7: the SYN was lost and there is no sample */
+#define TCP_MSS_DEFAULT_IP6  1220
+#define TCP_MSS_MIN          88       /* a smaller one is an attack: headers for nothing */
+#define TCP_PATH_MTU_MIN     552      /* RFC 5927 7: less is an attack; what Linux takes */
+#define TCP_RTO_INITIAL_US   1000000u /* RFC 6298 2.1 */
+#define TCP_RTO_AFTER_SYN_US 3000000u /* RFC 6298 5.7: the SYN was lost and there is no sample */
 /* RFC 6298 2.4 wants 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for it.
  * Delayed ACKs (at most 200 ms in common stacks) bound it from below. */
 #define TCP_RTO_MIN_US            200000u
