@@ -144,6 +144,7 @@ struct tcp_reset {
 
 struct tcp {
     struct ip *ip;
+    const struct nmio_caps *caps; /* the port's */
     struct list ready;
     struct list waiting;      /* within tcp_pull: found no buffer, first in line next time */
     struct list dead;         /* ended this turn; their memory is reused from the next on */

@@ -75,6 +75,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     if (rc < 0)
         return rc;
     tcp->ip = config->ip;
+    tcp->caps = ip_caps(config->ip);
     tcp->cc = cc_find(config->cc);
     tcp->now_ns = now_ns;
     list_init(&tcp->ready);
@@ -220,7 +221,7 @@ static void sender_info(const struct tcp_sender *s, struct tcp_info *info)
     info->sacked = (uint32_t)s->sacked_bytes;
     info->lost = (uint32_t)s->lost_bytes;
     info->delivered = s->delivered;
-    info->pacing_bps = s->cc.pacing_bps;
+    info->pacing_bps = tcp_pace_bps(s->conn);
     info->recovery = recovery[s->recovery];
     info->reordering = s->reordering_seen;
 }
