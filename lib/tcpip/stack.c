@@ -60,7 +60,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
     if (!tcp)
         return -ENOMEM;
-    while (buckets < config->conns_max)
+    while (buckets < TCP_BUCKETS_PER_CONN * config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
     tcp->half_open =
@@ -285,5 +285,5 @@ size_t tcp_reasm_bytes(uint32_t reasm_max)
 
 size_t tcp_conn_bytes(void)
 {
-    return sizeof(struct tcp_conn) + sizeof(void *) + 2 * sizeof(uint32_t);
+    return sizeof(struct tcp_conn) + sizeof(void *) + 2 * TCP_BUCKETS_PER_CONN * sizeof(uint32_t);
 }
