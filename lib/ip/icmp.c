@@ -45,7 +45,8 @@ int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns)
 /* --- in ------------------------------------------------------------------------------------- */
 
 /* The checksum of a message whose type word changes from `from` to `to` (RFC 1624 3, equation 3).
- */
+ * Of the two zeros of ones' complement it is the one that is never wrong: a message of nothing but
+ * zeros does not add up with the other. */
 static void checksum_adjust(uint8_t *checksum, uint16_t from, uint16_t to)
 {
     uint32_t sum = (uint16_t)~get_be16(checksum);
@@ -54,7 +55,7 @@ static void checksum_adjust(uint8_t *checksum, uint16_t from, uint16_t to)
     sum += to;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
-    put_be16(checksum, (uint16_t)~sum);
+    put_be16(checksum, sum == 0xffff ? 0xffff : (uint16_t)~sum);
 }
 
 /* RFC 1122 3.2.2.6, RFC 4443 4.2. The answer has the request's type of service, but for its ECN

@@ -28,6 +28,24 @@ static void test_answers_echoes_of_every_size(void **state)
     world_close(&w);
 }
 
+/* The reply is all zeros: its checksum must not be, since zeros add up to no valid sum. */
+static void test_echo_of_nothing(void **state)
+{
+    uint8_t bytes[20 + 8 + 16] = {0};
+    const uint8_t *icmp;
+    uint32_t len;
+    struct world w;
+
+    world_open(&w);
+    make(bytes, IP_PROTO_ICMP, (const uint8_t[24]){ICMP_ECHO}, 24);
+    seal_icmp(bytes);
+    assert_int_equal(arrives(&w, bytes, sizeof(bytes)), IP_DONE);
+    icmp = expect_dgram(&w, peer_mac, IP_PROTO_ICMP, us, peer, &len);
+    assert_int_equal(icmp[0], ICMP_ECHO_REPLY);
+    assert_int_equal(ip_sum_fold(ip_sum(0, icmp, len)), 0xffff);
+    world_close(&w);
+}
+
 static void test_echo_too_big(void **state)
 {
     uint8_t bytes[MTU + 1];
@@ -299,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_echoes_of_every_size),
+        cmocka_unit_test(test_echo_of_nothing),
         cmocka_unit_test(test_echo_too_big),
         cmocka_unit_test(test_echo_through_the_gateway),
         cmocka_unit_test(test_echo_rate_is_limited),
