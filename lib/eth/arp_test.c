@@ -41,6 +41,29 @@ static void test_the_first_answer_counts(void **state)
     world_close(&w);
 }
 
+/* What the transport confirmed was the address before: a claim that came later has yet to show that
+ * it leads to the neighbour. */
+static void test_a_claim_is_not_confirmed_beforehand(void **state)
+{
+    struct world w;
+    struct eth_neigh *neigh;
+
+    world_open(&w, 0);
+    neigh = hold(&w, peer);
+    expect_question(&w, eth_broadcast, peer);
+    we_send(&w, neigh, "waits");
+    eth_neigh_confirm(neigh, w.now_ns);
+    link_asks(&w, evil_mac, peer, us);
+    expect_frame(&w, evil_mac, "waits");
+    expect_arp(&w, evil_mac, ARP_OP_REPLY, evil_mac, peer);
+    we_send(&w, neigh, "data");
+    assert_int_equal(neigh->state, NEIGH_DELAY);
+    expect_frame(&w, evil_mac, "data");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, evil_mac, peer);
+    world_close(&w);
+}
+
 static void test_live_neighbour_is_not_taken_over(void **state)
 {
     static const char *const targets[] = {us, peer}; /* a request to us; an announcement */
@@ -404,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unasked_answers_set_nothing),
         cmocka_unit_test(test_the_first_answer_counts),
+        cmocka_unit_test(test_a_claim_is_not_confirmed_beforehand),
         cmocka_unit_test(test_live_neighbour_is_not_taken_over),
         cmocka_unit_test(test_live_neighbour_that_moved_is_found),
         cmocka_unit_test(test_announcement_sets_what_is_stale_only),

@@ -300,6 +300,7 @@ static void set_mac(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac
 {
     memcpy(neigh->macs, mac, ETH_MAC_BYTES);
     memcpy(neigh->macs + ETH_MAC_BYTES, eth->caps->mac, ETH_MAC_BYTES);
+    neigh->fresh_until_ns = 0; /* what was confirmed before is not this one */
 }
 
 bool neigh_answered(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac, uint64_t now_ns)
