@@ -64,6 +64,14 @@ static int addrs_copy(struct eth *eth, const struct eth_config *config)
     return 0;
 }
 
+static bool has_ip6(const struct eth *eth)
+{
+    for (uint32_t i = 0; i < eth->addr_count; i++)
+        if (!ip_addr_is_v4(&eth->addrs[i]))
+            return true;
+    return false;
+}
+
 int eth_open(struct eth **out, const struct eth_config *config, uint64_t now_ns)
 {
     const struct nmio_caps *caps = nmio_caps(config->port);
@@ -92,7 +100,7 @@ int eth_open(struct eth **out, const struct eth_config *config, uint64_t now_ns)
     eth->announce_left = ARP_ANNOUNCE_COUNT;
     timer_arm(&eth->timers, &eth->announce, now_ns);
     rand_seed(&eth->mld_delay, config->hash_key[0] ^ config->hash_key[1]);
-    router_open(eth, config->take_routers, now_ns);
+    router_open(eth, config->take_routers && has_ip6(eth), now_ns);
     ndp_open(eth, now_ns);
     *out = eth;
     return 0;
