@@ -174,12 +174,16 @@ static bool vlan_untag(struct eth *eth, struct nmio_pkt *pkt, bool tagged)
 }
 
 /* Only ARP is taken from broadcasts, and only IPv6 from groups: a datagram that the link broadcasts
- * to a unicast address is to be discarded (RFC 1122 3.3.6). */
-static bool is_for_us_too(const struct eth *eth, const struct eth_header *h, uint16_t type)
+ * to a unicast address is to be discarded (RFC 1122 3.3.6). ip goes by the packet's version, so
+ * that it counts here, too. */
+static bool is_for_us_too(const struct eth *eth, const struct nmio_pkt *pkt, uint16_t type)
 {
+    const struct eth_header *h = (const struct eth_header *)pkt->data;
+
     if (type == ETH_TYPE_ARP)
         return eth_mac_equal(h->dst, eth_broadcast);
-    return type == ETH_TYPE_IP6 && ndp_is_our_group_mac(eth, h->dst);
+    return type == ETH_TYPE_IP6 && pkt->len > sizeof(*h) && pkt->data[sizeof(*h)] >> 4 == 6 &&
+           ndp_is_our_group_mac(eth, h->dst);
 }
 
 static bool is_source(const struct eth *eth, const uint8_t *mac)
@@ -203,7 +207,7 @@ static __attribute__((noinline)) enum eth_verdict input_slow(struct eth *eth, st
     h = (const struct eth_header *)pkt->data;
     type = get_be16(h->type);
     if (!eth_mac_equal(h->dst, eth->caps->mac)) {
-        if (!is_for_us_too(eth, h, type)) {
+        if (!is_for_us_too(eth, pkt, type)) {
             stat_inc(&eth->stats.drop_not_ours);
             return ETH_DONE;
         }

@@ -524,6 +524,38 @@ static void test_messages_of_any_length(void **state)
     world_close(&w);
 }
 
+/* A group's frame brings IPv6 or nothing, whatever its type says: IPv4 would be answered, though it
+ * went to many (RFC 1122 3.3.6). */
+static void test_group_frames_bring_ipv6_only(void **state)
+{
+    static const struct {
+        uint8_t first;
+        uint32_t len;
+        enum eth_verdict verdict;
+    } cases[] = {{0x60, 15, ETH_IP6},
+                 {0x6f, 60, ETH_IP6},
+                 {0x45, 60, ETH_DONE},
+                 {0x45, 14, ETH_DONE},
+                 {0x00, 60, ETH_DONE}};
+    struct world w;
+
+    world6_open(&w, false);
+    for (size_t i = 0; i < array_len(cases); i++) {
+        uint8_t *frame = calloc(1, cases[i].len);
+        struct nmio_pkt pkt = {.data = frame, .len = cases[i].len};
+
+        icmp6_group_mac(frame, &icmp6_all_nodes);
+        memcpy(frame + 6, peer_mac, 6);
+        put_be16(frame + 12, ETH_TYPE_IP6);
+        if (cases[i].len > 14)
+            frame[14] = cases[i].first;
+        assert_int_equal(eth_input(w.eth, &pkt, w.now_ns), cases[i].verdict);
+        free(frame);
+    }
+    assert_int_equal(eth_stats(w.eth)->drop_not_ours, 3);
+    world_close(&w);
+}
+
 /* --- MLD ------------------------------------------------------------------------------------ */
 
 static void query(struct world *w, const struct ip_addr *group, uint16_t code, uint32_t len,
@@ -624,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_unknown_options_are_skipped),
         cmocka_unit_test(test_messages_with_any_bit_flipped),
         cmocka_unit_test(test_messages_of_any_length),
+        cmocka_unit_test(test_group_frames_bring_ipv6_only),
         cmocka_unit_test(test_query_is_answered_within_its_time),
         cmocka_unit_test(test_query_for_a_group),
         cmocka_unit_test(test_old_querier),
