@@ -609,6 +609,23 @@ static void test_query_for_a_group(void **state)
     world_close(&w);
 }
 
+/* RFC 3810 8.1: neither version has queries of these lengths. */
+static void test_query_of_no_version(void **state)
+{
+    struct world w;
+
+    world6_open(&w, false);
+    for (uint32_t len = 25; len < 28; len++)
+        query(&w, &icmp6_unspecified, 0, len, 1);
+    wait_for(&w, S);
+    expect_silence(&w);
+    assert_int_equal(eth_stats(w.eth)->drop_ndp_malformed, 3);
+    query(&w, &icmp6_unspecified, 0, 28, 1);
+    wait_for(&w, 2 * NS_PER_MS);
+    expect_report(&w, &us_local, MLD2_MODE_IS_EXCLUDE);
+    world_close(&w);
+}
+
 /* RFC 2710: a report for each group, for as long as the querier is thought to be there. */
 static void test_old_querier(void **state)
 {
@@ -659,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_group_frames_bring_ipv6_only),
         cmocka_unit_test(test_query_is_answered_within_its_time),
         cmocka_unit_test(test_query_for_a_group),
+        cmocka_unit_test(test_query_of_no_version),
         cmocka_unit_test(test_old_querier),
     };
 
