@@ -4,6 +4,20 @@
 
 /* --- echo ------------------------------------------------------------------------------------- */
 
+static uint32_t make_echo(uint8_t *bytes, uint32_t data_len)
+{
+    uint8_t *icmp = malloc(8 + data_len);
+    uint32_t len;
+
+    memcpy(icmp, "\x08\0\0\0\x12\x34\0\1", 8);
+    for (uint32_t i = 0; i < data_len; i++)
+        icmp[8 + i] = (uint8_t)(i * 7 + 1);
+    len = make(bytes, IP_PROTO_ICMP, icmp, 8 + data_len);
+    seal_icmp(bytes);
+    free(icmp);
+    return len;
+}
+
 static void test_answers_echoes_of_every_size(void **state)
 {
     uint8_t bytes[MTU];

@@ -51,6 +51,7 @@ struct ip {
     bool has_gateway6;
     struct ip_addr gateway;
     struct ip_addr gateway6;
+    struct eth_neigh *gateways[2]; /* held, so that no flood of neighbours takes their places */
     struct ip_prefix *prefixes6;
     uint32_t prefix6_count;
     uint64_t label_key[2];
