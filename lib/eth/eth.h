@@ -117,6 +117,7 @@ static inline bool ip_addr_is_multicast(const struct ip_addr *a)
     X(t, ndp_router_changes, "times that another router was chosen, or none was left")             \
     X(t, mld_queries_in, "MLD queries for groups of ours")                                         \
     X(t, mld_reports_out, "MLD reports sent")                                                      \
+    X(t, questions_limited, "new neighbours not asked for at once because of the rate limit")      \
     X(t, relayed_in, "ARP and NDP packets that another worker received and passed on")             \
     X(t, drop_short, "frames too short for what they claim to be")                                 \
     X(t, drop_not_ours, "frames for another Ethernet address")                                     \
