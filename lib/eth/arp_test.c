@@ -41,6 +41,38 @@ static void test_the_first_answer_counts(void **state)
     world_close(&w);
 }
 
+/* Routers that take over an address announce it with a request or with a reply, as they like. */
+static void test_announcement_in_a_reply(void **state)
+{
+    uint8_t frame[ARP_FRAME_BYTES];
+    struct eth_neigh *neigh;
+    struct world w;
+
+    world_open(&w, 0);
+    neigh = reachable(&w, peer);
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, peer);
+    link_says(&w, frame, sizeof(frame));
+    assert_memory_equal(neigh->macs, peer_mac, 6); /* not while it is fresh */
+    wait_for(&w, NEIGH_REACHABLE_NS + S);
+    while (link_hears(&w))
+        ;
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, other);
+    link_says(&w, frame, sizeof(frame)); /* an answer to somebody else */
+    we_send(&w, neigh, "data");
+    expect_frame(&w, peer_mac, "data");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, peer_mac, peer);
+    link_answers(&w, peer_mac, peer);
+    wait_for(&w, NEIGH_REACHABLE_NS + S);
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, peer);
+    link_says(&w, frame, sizeof(frame));
+    we_send(&w, neigh, "data");
+    expect_frame(&w, evil_mac, "data");
+    assert_int_equal(eth_stats(w.eth)->arp_others_in, 2);
+    assert_int_equal(eth_stats(w.eth)->drop_arp_unasked, 1);
+    world_close(&w);
+}
+
 /* What the transport confirmed was the address before: a claim that came later has yet to show that
  * it leads to the neighbour. */
 static void test_a_claim_is_not_confirmed_beforehand(void **state)
@@ -427,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unasked_answers_set_nothing),
         cmocka_unit_test(test_the_first_answer_counts),
+        cmocka_unit_test(test_announcement_in_a_reply),
         cmocka_unit_test(test_a_claim_is_not_confirmed_beforehand),
         cmocka_unit_test(test_live_neighbour_is_not_taken_over),
         cmocka_unit_test(test_live_neighbour_that_moved_is_found),
