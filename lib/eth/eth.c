@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/siphash.h"
 #include "eth/priv.h"
 
 const struct stat_desc eth_stat_descs[] = {ETH_STATS(STAT_DESC, struct eth_stats){0}};
@@ -99,7 +100,8 @@ int eth_open(struct eth **out, const struct eth_config *config, uint64_t now_ns)
     timer_init(&eth->announce);
     eth->announce_left = ARP_ANNOUNCE_COUNT;
     timer_arm(&eth->timers, &eth->announce, now_ns);
-    rand_seed(&eth->mld_delay, config->hash_key[0] ^ config->hash_key[1]);
+    /* The link sees the delays, and must not learn anything of the key from them. */
+    rand_seed(&eth->mld_delay, siphash13(config->hash_key, "mld", 3));
     router_open(eth, config->take_routers && has_ip6(eth), now_ns);
     ndp_open(eth, now_ns);
     *out = eth;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <errno.h>
 
+#include "base/siphash.h"
 #include "ip/priv.h"
 
 /* --- the rate limit ------------------------------------------------------------------------- */
@@ -37,7 +38,7 @@ int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns)
 {
     bucket_init(&ip->echo, ICMP_ECHO_PER_S, now_ns);
     bucket_init(&ip->errors, ICMP_ERRORS_PER_S, now_ns);
-    rand_seed(&ip->price, config->secret[0] ^ config->secret[1]);
+    rand_seed(&ip->price, siphash13(config->secret, "price", 5)); /* shows nothing of the secret */
     return mem_chunks_init(&ip->echo_chunks, config->arena,
                            (uint32_t)align_up(ip->caps->mtu, PAGE_BYTES), ICMP_ECHO_CHUNKS);
 }
