@@ -184,6 +184,7 @@ struct eth_icmp6 {
     const uint8_t *message;  /* from its type on */
     uint32_t len;
     uint8_t hop_limit;
+    bool router_alert; /* of MLD (RFC 2711 2.1), in a hop-by-hop header in front */
 };
 void eth_icmp6_input(struct eth *eth, const struct eth_icmp6 *in, uint64_t now_ns);
 /* Request retries, entries gone stale, announcements at start. Call when eth_next_ns has come. */

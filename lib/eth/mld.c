@@ -154,7 +154,7 @@ void mld_input(struct eth *eth, const struct eth_icmp6 *in, enum eth_origin orig
         return;
     old = in->len == sizeof(*m);
     if (in->len < sizeof(*m) || (!old && in->len < MLD2_QUERY_BYTES) ||
-        in->hop_limit != HOP_LIMIT || !ip_addr_is_link_local(&in->src)) {
+        in->hop_limit != HOP_LIMIT || !in->router_alert || !ip_addr_is_link_local(&in->src)) {
         stat_inc(&eth->stats.drop_ndp_malformed);
         return;
     }

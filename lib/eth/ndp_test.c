@@ -626,6 +626,25 @@ static void test_query_of_no_version(void **state)
     world_close(&w);
 }
 
+/* RFC 3810 6.2 */
+static void test_query_without_router_alert(void **state)
+{
+    const uint8_t message[28] = {ICMP6_MLD_QUERY};
+    const struct eth_icmp6 in = {.src = router_local,
+                                 .dst = icmp6_all_nodes,
+                                 .message = message,
+                                 .len = sizeof(message),
+                                 .hop_limit = 1};
+    struct world w;
+
+    world6_open(&w, false);
+    eth_icmp6_input(w.eth, &in, w.now_ns);
+    wait_for(&w, S);
+    expect_silence(&w);
+    assert_int_equal(eth_stats(w.eth)->drop_ndp_malformed, 1);
+    world_close(&w);
+}
+
 /* RFC 2710: a report for each group, for as long as the querier is thought to be there. */
 static void test_old_querier(void **state)
 {
@@ -677,6 +696,7 @@ int main(void)
         cmocka_unit_test(test_query_is_answered_within_its_time),
         cmocka_unit_test(test_query_for_a_group),
         cmocka_unit_test(test_query_of_no_version),
+        cmocka_unit_test(test_query_without_router_alert),
         cmocka_unit_test(test_old_querier),
     };
 
