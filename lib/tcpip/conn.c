@@ -234,7 +234,7 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->ts_recent = syn->tsval;
         mss -= TCP_OPT_TIMESTAMPS_SPACE;
     }
-    conn->mss = (uint16_t)mss;
+    conn->mss = conn->mss_max = (uint16_t)mss;
     /* The scale counts only if both sides offer it; an active open has offered it already. */
     if (syn->has_wscale) {
         conn->flags |= CONN_WSCALE;

@@ -101,6 +101,12 @@ struct tcp_ops {
     X(t, dsacks_in, "D-SACKs: the peer had those bytes already (RFC 2883)")                        \
     X(t, sack_ignored, "SACK blocks that are impossible, or one too many")                         \
     X(t, ecn_reductions, "windows reduced because of an ECN echo (RFC 3168)")                      \
+    X(t, mtu_claims, "ICMP errors that made segments smaller (RFC 1191, 8201)")                    \
+    X(t, mtu_claims_ignored, "ICMP errors that claimed what cannot be, or is no news")             \
+    X(t, black_holes, "times that a path swallowed full-sized segments without a word (RFC 4821)") \
+    X(t, mtu_probes, "segments sent that are larger than is known to arrive (RFC 8899)")           \
+    X(t, mtu_probe_failures, "of those, lost")                                                     \
+    X(t, mtu_raised, "times that segments became larger")                                          \
     X(t, paced, "times that a connection waited for its pace")                                     \
     X(t, sender_waits, "times that no room was left for a connection's sending state")             \
     X(t, rto_fired, "retransmission timeouts")                                                     \
@@ -140,6 +146,15 @@ struct tcp_stats {
 };
 extern const struct stat_desc tcp_stat_descs[];
 
+enum tcp_mtu_probing {                      /* RFC 8899; as Linux numbers them */
+                       TCP_MTU_PROBING_OFF, /* routers say what is too big (RFC 1191, 8201), or
+                                               nobody does */
+                       TCP_MTU_PROBING_BLACK_HOLE, /* after timeouts: smaller, then upwards with
+                                                      probes */
+                       TCP_MTU_PROBING_ALWAYS,     /* from the beginning: small, then upwards with
+                                                      probes */
+};
+
 struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
@@ -152,8 +167,9 @@ struct tcp_config {
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */
-    const char *cc;           /* "cubic", "newreno" or "bbr" */
-    bool pacing;              /* bursts are spread over the round trip */
+    enum tcp_mtu_probing mtu_probing;
+    const char *cc;        /* "cubic", "newreno" or "bbr" */
+    bool pacing;           /* bursts are spread over the round trip */
     uint32_t senders_max;  /* connections that send at the same time; 0: conns_max, at most 64 Ki */
     uint32_t ranges_max;   /* ranges of all their scoreboards; 0: two for each of them, and more */
     uint64_t secret[4];    /* random: initial sequence numbers, timestamps, table keys */
@@ -218,6 +234,7 @@ struct tcp_info {
     uint16_t local_port, remote_port;
     enum tcp_state state;
     uint16_t mss;
+    uint32_t path_mtu; /* size of the IP packets that full segments make */
     uint32_t cwnd, ssthresh, snd_wnd, rcv_wnd;
     uint32_t srtt_us, rttvar_us, rto_us;
     uint64_t written, asked, sent, acked; /* offsets in the stream */
