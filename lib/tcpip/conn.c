@@ -197,7 +197,7 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
     conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
     conn->rto_us = TCP_RTO_INITIAL_US;
     ip_flow_ports(tcp->ip, &conn->flow, local_port, remote_port);
-    conn->mss = mss_default(conn);
+    conn->mss = conn->mss_max = mss_default(conn);
     conn->heard_ns = conn->progress_ns = now_ns;
     table_insert(tcp, conn, &key);
     *out = conn;

@@ -204,10 +204,11 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
     return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
 }
 
-/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. */
+/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. What the path to the peer takes
+ * says nothing of the path from it. */
 static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
 {
-    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss_max);
 }
 
 /* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
