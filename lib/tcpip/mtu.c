@@ -195,21 +195,29 @@ void tcp_mtu_start(struct tcp_conn *conn, struct tcp_sender *s, uint64_t now_ns)
 
 /* --- smaller ---------------------------------------------------------------------------------- */
 
-/* Smaller packets from now on. `high`: see struct tcp_path. */
+/* The path takes smaller packets than were sent. */
+static void adopt(struct tcp_conn *conn, const struct tcp_path *path, uint64_t now_ns)
+{
+    struct tcp_mtu *m = &conn->sender->mtu;
+
+    resize(conn, path->mtu);
+    m->claim = 0;
+    m->probe_end = 0;
+    m->probe_at_ns = probe_at(conn, path);
+    send_smaller(conn, now_ns);
+}
+
+/* The same, found out by this connection. `high`: see struct tcp_path. */
 static void shrink(struct tcp_conn *conn, uint32_t mtu, uint32_t high, uint64_t now_ns)
 {
     struct tcp_path *path = path_of(conn, now_ns);
 
-    resize(conn, mtu);
     path->mtu = (uint16_t)mtu;
     path->high = (uint16_t)high;
     path->lost = 0;
     path->told = false;
     path->since_ns = now_ns;
-    conn->sender->mtu.claim = 0;
-    conn->sender->mtu.probe_end = 0;
-    conn->sender->mtu.probe_at_ns = probe_at(conn, path);
-    send_smaller(conn, now_ns);
+    adopt(conn, path, now_ns);
 }
 
 /* More than a first window has arrived, so at least once the path took what was sent. */
@@ -218,30 +226,35 @@ static bool is_proven(const struct tcp_conn *conn)
     return tcp_offset(conn, conn->snd_una) > cc_initial_window(conn->mss_max);
 }
 
-/* The segment that is stuck, if it is too big for the path: what would fit? Else 0. */
-static uint32_t size_that_fits(struct tcp_conn *conn, uint32_t stuck, uint64_t now_ns)
+/* A segment that makes packets of `stuck` bytes times out, and times out. */
+static void black_hole(struct tcp_conn *conn, uint32_t stuck, uint64_t now_ns)
 {
-    const struct tcp_mtu *m = &conn->sender->mtu;
-    const struct tcp_path *path = path_find(conn, now_ns);
+    struct tcp_sender *s = conn->sender;
     uint32_t patience = is_proven(conn) ? TIMEOUTS_PROVEN : TIMEOUTS_NEW;
-    uint32_t fits;
+    uint32_t fits = base_mtu(conn);
+    struct tcp_path *path;
 
-    if (path && path->mtu < stuck) /* another connection knows */
-        return path->mtu;
-    if (conn->tcp->config.mtu_probing == TCP_MTU_PROBING_OFF || m->timeouts < patience)
-        return 0;
-    fits = m->timeouts < patience + TIMEOUTS_BASE ? base_mtu(conn) : floor_mtu(conn);
-    if (stuck <= fits)
-        return 0;
+    if (s->mtu.timeouts >= patience + TIMEOUTS_BASE)
+        fits = floor_mtu(conn);
+    if (s->mtu.timeouts < patience || stuck <= fits)
+        return;
     stat_inc(&conn->tcp->stats.black_holes);
-    return fits;
+    shrink(conn, fits, HIGH_OPEN, now_ns);
+    path = path_of(conn, now_ns);
+    path->probe = (uint16_t)stuck; /* as good as one lost probe of that size */
+    path->lost = PROBES_MAX - 1;
+    /* Where nothing has got through yet, the timeouts say nothing of congestion: the slow start
+     * that begins now is that of a new connection. */
+    if (!is_proven(conn))
+        s->cc.ssthresh = CC_WINDOW_MAX;
 }
 
 void tcp_mtu_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_mtu *m = &conn->sender->mtu;
     const struct tcp_sent *first = tcp_sent_first(conn->sender);
-    uint32_t stuck, fits;
+    const struct tcp_path *path;
+    uint32_t stuck;
 
     if (!first || conn->state < TCP_ESTABLISHED)
         return;
@@ -256,9 +269,11 @@ void tcp_mtu_timeout(struct tcp_conn *conn, uint64_t now_ns)
         shrink(conn, m->claim, m->claim, now_ns);
         return;
     }
-    fits = size_that_fits(conn, stuck, now_ns);
-    if (fits)
-        shrink(conn, fits, HIGH_OPEN, now_ns);
+    path = path_find(conn, now_ns);
+    if (path && path->mtu < stuck) /* another connection has found out */
+        adopt(conn, path, now_ns);
+    else if (conn->tcp->config.mtu_probing != TCP_MTU_PROBING_OFF)
+        black_hole(conn, stuck, now_ns);
 }
 
 /*

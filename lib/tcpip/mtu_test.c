@@ -10,7 +10,8 @@
 #define HEADERS 52 /* IPv4, TCP, timestamps */
 #define MSS     1448
 #define BASE    (1220 - HEADERS)
-#define BYTES   400000u
+#define BYTES   1000000u
+#define WINDOW  300 /* 38 KB, scaled: a stream takes as many round trips as a search */
 #define AIR_MAX 4096
 
 /* A path, and who is at its end. */
@@ -21,6 +22,7 @@ struct far {
     uint32_t mtu;   /* larger packets vanish; 0: all do */
     uint32_t drops; /* so many of those that would fit vanish, too */
     uint32_t next;  /* RCV.NXT */
+    uint32_t top;   /* the highest that has arrived */
     bool has[4 * BYTES];
     struct trace_seg air[AIR_MAX];
     uint32_t head, count;
@@ -54,7 +56,7 @@ static struct far *far_open(struct trace *t, uint16_t port, uint32_t mtu)
 /* What is above the gap, as far as there is room for it. */
 static uint8_t sacks(const struct far *f, struct tcp_sack *out)
 {
-    uint32_t end = sizeof(f->has) - 1;
+    uint32_t end = f->top;
     uint8_t n = 0;
 
     for (uint32_t at = f->next + 1; at < end && n < 3; at++) {
@@ -79,6 +81,7 @@ static void arrive(struct far *f, uint32_t seq, uint32_t len, uint32_t tsval)
     bool news = f->next < seq + len;
 
     memset(f->has + seq, true, len);
+    f->top = max_u32(f->top, seq + len);
     while (f->has[f->next])
         f->next++;
     if (news) {
@@ -147,6 +150,7 @@ static void fetch(struct far *f, uint32_t bytes, uint64_t seconds)
 static struct far *modern(struct trace *t, uint32_t mtu)
 {
     t->sack = t->ts = t->wscale = true;
+    t->win = WINDOW;
     return far_open(t, 0, mtu);
 }
 
