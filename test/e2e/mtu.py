@@ -129,7 +129,8 @@ def router(world, root, want):
     inside = ['nsenter', '--net=' + theirs, '--']
     lab.sh('ip link add name near0 mtu %d type veth peer name far0 mtu 1500 netns %d'
            % (FAR_MTU, holder.pid))
-    lab.sh('ip addr add 10.0.9.1/24 dev near0; ip link set near0 up; sysctl -qw net.ipv4.ip_forward=1')
+    lab.sh('ip addr add 10.0.9.1/24 dev near0; ip link set near0 up; '
+           'sysctl -qw net.ipv4.ip_forward=1')
     lab.sh(inside + ['sh', '-c', 'ip link set lo up; ip link set far0 up; '
                      'ip addr add %s/24 dev far0; ip route add default via 10.0.9.1' % FAR_ADDR])
     for turn in ('a router says what fits', 'the next client begins with that'):
