@@ -251,9 +251,10 @@ static void black_hole(struct tcp_conn *conn, uint32_t stuck, uint64_t now_ns)
 
 void tcp_mtu_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
-    struct tcp_mtu *m = &conn->sender->mtu;
-    const struct tcp_sent *first = tcp_sent_first(conn->sender);
-    const struct tcp_path *path;
+    struct tcp_sender *s = conn->sender;
+    struct tcp_mtu *m = &s->mtu;
+    const struct tcp_sent *first = tcp_sent_first(s);
+    const struct tcp_path *path = path_find(conn, now_ns);
     uint32_t stuck;
 
     if (!first || conn->state < TCP_ESTABLISHED)
@@ -267,13 +268,13 @@ void tcp_mtu_timeout(struct tcp_conn *conn, uint64_t now_ns)
     if (m->claim && m->claim_seq >= conn->snd_una && m->claim < tcp_mtu(conn)) {
         stat_inc(&conn->tcp->stats.mtu_claims);
         shrink(conn, m->claim, m->claim, now_ns);
-        return;
-    }
-    path = path_find(conn, now_ns);
-    if (path && path->mtu < stuck) /* another connection has found out */
+    } else if (path && path->mtu < stuck) { /* another connection has found out */
         adopt(conn, path, now_ns);
-    else if (conn->tcp->config.mtu_probing != TCP_MTU_PROBING_OFF)
+    } else if (conn->tcp->config.mtu_probing != TCP_MTU_PROBING_OFF) {
         black_hole(conn, stuck, now_ns);
+    }
+    /* The loss window is one segment (RFC 5681 3.1), of those that are sent now. */
+    s->cc.cwnd = min_u32(s->cc.cwnd, conn->mss);
 }
 
 /*
