@@ -227,21 +227,23 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
     uint32_t asked_max = conn->tcp->config.asked_max_bytes;
 
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t unanswered = asked_unanswered(conn), want, pace;
+        uint64_t unanswered = asked_unanswered(conn), from = conn->snd_asked, portion, pace;
         enum asked rc;
 
         if (unanswered >= asked_max)
             return ASKED_ENOUGH; /* an answer will put the connection on the ready list */
-        want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
-        if (want == 0)
+        portion = new_portion(conn, now_ns);
+        if (portion == 0)
             return ASKED_ENOUGH;
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        rc = ask_new(conn, min_u64(want, pace), now_ns);
+        rc = ask_new(conn, min_u64(portion, min_u64(asked_max - unanswered, pace)), now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);
+        if (conn->snd_asked >= from + portion)
+            return ASKED_ENOUGH; /* all that the windows admit */
     }
     return ASKED_ENOUGH;
 }
@@ -319,7 +321,8 @@ static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
         return rc;
     conn->flags &= ~CONN_TLP;
     pull_fin(conn, now_ns);
-    note_app_limited(conn);
+    if (conn->sender->cc.algorithm->wants_rate)
+        note_app_limited(conn);
     return rc;
 }
 
