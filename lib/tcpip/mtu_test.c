@@ -4,6 +4,7 @@
  * to some size, and is silent about the others. The receiver is as simple as one can be that sends
  * SACKs; the trace compares every byte of what it is sent.
  */
+#include "base/rand.h"
 #include "trace.h"
 
 #define RTT_NS  (20 * NS_PER_MS)
@@ -690,6 +691,68 @@ TRACE_TEST(more_paths_than_places)
     free(f);
 }
 
+/* What is sent after a long backoff may meet a moment without a path, and again. */
+static void patient(struct trace *t, struct tcp_config *config)
+{
+    config->user_timeout_ns = 3600 * NS_PER_S;
+}
+
+static void patient_always(struct trace *t, struct tcp_config *config)
+{
+    patient(t, config);
+    probing_always(t, config);
+}
+
+/* Paths that change, lose, and go away for a while: everything arrives in the end, in packets that
+ * are never larger than both ends take. */
+static void any_path(struct trace *t, uint64_t seed)
+{
+    static const uint32_t sizes[] = {0, 560, 700, 1220, 1280, 1400, 1492, 1500, 1500};
+    struct far *f = modern(t, 1500);
+    struct rand rand;
+
+    rand_seed(&rand, seed);
+    f->app->fill = rand_below(&rand, 2) ? FILL_NOW : FILL_LATER;
+    trace_write(t, f->app, BYTES / 4);
+    for (uint32_t i = 0; i < 100 && f->app->acked < BYTES / 4; i++) {
+        f->mtu = sizes[rand_below(&rand, array_len(sizes))];
+        f->drops = rand_below(&rand, 4) ? 0 : rand_below(&rand, 20);
+        if (rand_below(&rand, 8) == 0)
+            tcp_mtu_claimed(f->app->conn, f->app->conn->snd_una + rand_below(&rand, 3000),
+                            rand_below(&rand, 1600), t->now_ns);
+        for (uint32_t ms = rand_below(&rand, 3000); ms > 0; ms--) {
+            while (f->app->promise_count && rand_below(&rand, 3))
+                trace_answer(t, f->app);
+            pass(f, NS_PER_MS);
+        }
+    }
+    f->mtu = 1500;
+    f->drops = 0;
+    f->app->fill = FILL_NOW;
+    while (f->app->promise_count)
+        trace_answer(t, f->app);
+    fetch(f, 1000, 100);
+    assert_true(tcp_mtu(f->app->conn) <= 1500);
+    free(f);
+}
+
+static void random_paths(void **state)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct trace *t = calloc(1, sizeof(*t));
+
+        trace_open(t, &(struct trace_setup){.gso_bytes = seed % 3 ? 0 : 65536,
+                                            .tx_csum = seed % 3 == 0,
+                                            .cc = seed % 2 ? "cubic" : "bbr",
+                                            .pacing = seed % 5 == 0,
+                                            .configure = seed % 4 ? patient : patient_always});
+        print_message("seed %llu\n", (unsigned long long)seed);
+        any_path(t, seed);
+        trace_close(t);
+        free(t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -722,6 +785,7 @@ int main(void)
         cmocka_unit_test(claim_is_forgotten),
         cmocka_unit_test(claim_is_renewed),
         cmocka_unit_test(more_paths_than_places),
+        cmocka_unit_test(random_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
