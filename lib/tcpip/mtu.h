@@ -19,7 +19,7 @@
  *
  * What is known belongs to the path and is kept by the peer's address, in a table of TCP_PATHS
  * places, so that the next connection does not find it out once more (RFC 4821 5.2). Only paths
- * on which something was lost are in it.
+ * that were feared to take less than both ends are in it.
  *
  *     mtu <= high     packets of `mtu` bytes arrive, those above `high` do not
  *     high - mtu      too little to be worth a probe: the search is complete; after ten minutes
