@@ -167,9 +167,8 @@ struct tcp_config {
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */
-    enum tcp_mtu_probing mtu_probing;
-    const char *cc;        /* "cubic", "newreno" or "bbr" */
-    bool pacing;           /* bursts are spread over the round trip */
+    const char *cc;           /* "cubic", "newreno" or "bbr" */
+    bool pacing;              /* bursts are spread over the round trip */
     uint32_t senders_max;  /* connections that send at the same time; 0: conns_max, at most 64 Ki */
     uint32_t ranges_max;   /* ranges of all their scoreboards; 0: two for each of them, and more */
     uint64_t secret[4];    /* random: initial sequence numbers, timestamps, table keys */
@@ -177,6 +176,7 @@ struct tcp_config {
     uint64_t user_timeout_ns; /* data unacknowledged so long ends the connection */
     uint64_t time_wait_ns;    /* 2 MSL */
     uint64_t fin_wait_2_ns;   /* a peer that never closes is given up after so long without data */
+    enum tcp_mtu_probing mtu_probing;
 };
 /* The values that a server wants; the caller sets arena, ip, secret and what it knows better. */
 struct tcp_config tcp_config_default(void);
