@@ -146,13 +146,12 @@ struct tcp_stats {
 };
 extern const struct stat_desc tcp_stat_descs[];
 
-enum tcp_mtu_probing {                      /* RFC 8899; as Linux numbers them */
-                       TCP_MTU_PROBING_OFF, /* routers say what is too big (RFC 1191, 8201), or
-                                               nobody does */
-                       TCP_MTU_PROBING_BLACK_HOLE, /* after timeouts: smaller, then upwards with
-                                                      probes */
-                       TCP_MTU_PROBING_ALWAYS,     /* from the beginning: small, then upwards with
-                                                      probes */
+/* When the size of the packets that a path takes is searched with probes (RFC 4821, 8899). As Linux
+ * numbers them. Routers that say what is too big (RFC 1191, 8201) are heard in any case. */
+enum tcp_mtu_probing {
+    TCP_MTU_PROBING_OFF,
+    TCP_MTU_PROBING_BLACK_HOLE, /* after timeouts of one large segment */
+    TCP_MTU_PROBING_ALWAYS,     /* from the first segment on, which is small */
 };
 
 struct tcp_config {
