@@ -100,6 +100,7 @@ struct worker_limits worker_limits_default(void);
     X(t, drop_requests_full, "connections reset because no request buffer was left")               \
     X(t, drop_responses_full, "connections reset because no response was left")                    \
     X(t, drop_sessions_full, "connections refused because no session was left")                    \
+    X(t, drop_relay_full, "other workers' ARP and NDP packets that found no place in the inbox")   \
     X(t, turns, "turns of the loop")                                                               \
     X(t, sleeps, "times that the worker slept")
 struct worker_stats {

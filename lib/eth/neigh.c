@@ -260,6 +260,21 @@ static void ask(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
         ndp_ask(eth, &neigh->addr, whom, now_ns);
 }
 
+/* Not now: it is as if the question had been lost, and the timer asks again. */
+static bool question_admitted(struct eth *eth, uint64_t now_ns)
+{
+    const uint64_t price_ns = NS_PER_S / NEIGH_QUESTIONS_PER_S;
+    uint64_t saved_ns = min_u64(now_ns, NS_PER_S);
+    uint64_t paid_ns = max_u64(eth->questions_paid_ns, now_ns - saved_ns) + price_ns;
+
+    if (paid_ns > now_ns) {
+        stat_inc(&eth->stats.questions_limited);
+        return false;
+    }
+    eth->questions_paid_ns = paid_ns;
+    return true;
+}
+
 static void ask_everybody(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
 {
     set_state(eth, neigh, NEIGH_INCOMPLETE, now_ns);
@@ -300,6 +315,7 @@ static void set_mac(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac
 {
     memcpy(neigh->macs, mac, ETH_MAC_BYTES);
     memcpy(neigh->macs + ETH_MAC_BYTES, eth->caps->mac, ETH_MAC_BYTES);
+    neigh->fresh_until_ns = 0; /* what was confirmed before is not this one */
 }
 
 bool neigh_answered(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac, uint64_t now_ns)
@@ -385,8 +401,13 @@ struct eth_neigh *eth_neigh_get(struct eth *eth, const struct ip_addr *addr, uin
     }
     if (neigh->refs++ == 0)
         list_remove(&neigh->idle);
-    if (neigh->state == NEIGH_FREE)
-        ask_everybody(eth, neigh, now_ns);
+    if (neigh->state == NEIGH_FREE) {
+        set_state(eth, neigh, NEIGH_INCOMPLETE, now_ns);
+        if (question_admitted(eth, now_ns))
+            ask(eth, neigh, now_ns);
+        else
+            timer_arm(&eth->timers, &neigh->timer, now_ns + NEIGH_RETRANS_NS);
+    }
     return neigh;
 }
 

@@ -353,6 +353,49 @@ static void test_flood_of_askers(void **state)
     world_close(&w);
 }
 
+/* Whatever addresses of the link strangers connect from, the link is not flooded with questions;
+ * and whom we know is still found. */
+static void test_questions_about_strangers_are_limited(void **state)
+{
+    uint8_t ip4[4] = {10, 9};
+    uint32_t asked = 0;
+    struct eth_neigh *known;
+    struct world w;
+
+    world_open(&w, 16);
+    known = reachable(&w, peer);
+    for (uint16_t i = 0; i < 3 * NEIGH_QUESTIONS_PER_S; i++) {
+        put_be16(ip4 + 2, i);
+        eth_neigh_put(w.eth, hold(&w, (const char *)ip4));
+        while (link_hears(&w))
+            asked++;
+    }
+    assert_int_equal(asked, NEIGH_QUESTIONS_PER_S - 1); /* one for the peer */
+    assert_int_equal(eth_stats(w.eth)->questions_limited, 2 * NEIGH_QUESTIONS_PER_S + 1);
+
+    /* The last ones are asked for a second later, and new ones at the rate. */
+    wait_for(&w, S + NS_PER_MS);
+    for (asked = 0; link_hears(&w); asked++)
+        ;
+    assert_in_range(asked, 1, 16);
+    for (uint16_t i = 0; i < 3 * NEIGH_QUESTIONS_PER_S; i++) {
+        put_be16(ip4 + 2, (uint16_t)(0x4000 + i));
+        eth_neigh_put(w.eth, hold(&w, (const char *)ip4));
+        while (link_hears(&w))
+            asked++;
+    }
+    assert_in_range(asked, NEIGH_QUESTIONS_PER_S, NEIGH_QUESTIONS_PER_S + 32);
+
+    wait_for(&w, 60 * S);
+    while (link_hears(&w))
+        ;
+    we_send(&w, known, "still here");
+    expect_frame(&w, peer_mac, "still here");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, peer_mac, peer);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_confirming_an_unknown_address_sends_nothing),
         cmocka_unit_test(test_longest_unused_gives_way),
         cmocka_unit_test(test_flood_of_askers),
+        cmocka_unit_test(test_questions_about_strangers_are_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

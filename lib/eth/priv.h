@@ -23,7 +23,11 @@
 #define NEIGH_MULTICAST_MAX 3
 #define NEIGH_UNICAST_MAX   3
 
-#define NEIGH_LIMIT         (1u << 20) /* of eth_config.neigh_max */
+/* First questions about neighbours; a second's worth at once. Strangers who connect from addresses
+ * of the link that nobody has would else make us ask everybody for each of them (RFC 6583). */
+#define NEIGH_QUESTIONS_PER_S 1000
+
+#define NEIGH_LIMIT           (1u << 20) /* of eth_config.neigh_max */
 
 /* Frames that wait for neighbours. One neighbour is as a rule the gateway, behind which everybody
  * is: it may take half of all places. Answers to SYNs are headers only; the few frames that have
@@ -146,7 +150,8 @@ struct eth {
     uint32_t bucket_mask;
     struct eth_neigh *neighs;
     uint32_t neigh_max;
-    struct list idle; /* not held, the longest unused one first; free ones before all */
+    uint64_t questions_paid_ns; /* up to when: each costs the time in which it is earned */
+    struct list idle;           /* not held, the longest unused one first; free ones before all */
     struct mem_pool waiting;
     struct mem_chunks payloads;
 
