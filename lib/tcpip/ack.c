@@ -200,9 +200,8 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
     if (conn->snd_wnd == 0)
         conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
     update_window(conn, seg, now_ns);
-    if (conn->snd_asked < conn->snd_end || (conn->sender && conn->sender->lost_bytes) ||
-        (conn->flags & CONN_CLOSING))
+    if (conn->snd_asked < conn->snd_end || tcp_something_lost(conn) || tcp_fin_due(conn))
         tcp_conn_ready(conn);
-    else if (conn->sender && conn->snd_una == conn->snd_nxt)
-        tcp_sender_idle(conn, now_ns);
+    else if (conn->sender && conn->snd_una == conn->snd_asked)
+        tcp_sender_idle(conn);
 }

@@ -389,6 +389,7 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
         case ASKED_NO_SENDER:
             list_remove(&conn->ready);
             list_push_tail(&tcp->senderless, &conn->ready);
+            conn->flags |= CONN_SENDERLESS;
             break;
         default:
             break;

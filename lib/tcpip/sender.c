@@ -67,7 +67,6 @@ void tcp_sender_release(struct tcp_conn *conn)
 {
     struct tcp *tcp = conn->tcp;
     struct tcp_sender *s = conn->sender;
-    struct list *node;
 
     if (!s)
         return;
@@ -77,18 +76,21 @@ void tcp_sender_release(struct tcp_conn *conn)
     conn->sender = NULL;
     conn->flags &= ~CONN_PACED;
     mem_pool_put(&tcp->senders, s);
-    node = list_pop_head(&tcp->senderless);
-    if (node)
-        tcp_conn_ready(list_entry(node, struct tcp_conn, ready));
+    if (!list_empty(&tcp->senderless))
+        tcp_conn_ready(list_entry(tcp->senderless.next, struct tcp_conn, ready));
 }
 
-/* Nothing is out and nothing is to be sent. */
-void tcp_sender_idle(struct tcp_conn *conn, uint64_t now_ns)
+/* Nothing is out, nothing is to be sent, and no answer is awaited. What the sender knows is kept
+ * unless somebody needs the place now. */
+void tcp_sender_idle(struct tcp_conn *conn)
 {
+    struct tcp *tcp = conn->tcp;
     struct tcp_sender *s = conn->sender;
 
-    if (!list_linked(&s->idle))
-        list_push_tail(&conn->tcp->idle_senders, &s->idle);
+    if (!list_empty(&tcp->senderless))
+        tcp_sender_release(conn);
+    else if (!list_linked(&s->idle))
+        list_push_tail(&tcp->idle_senders, &s->idle);
 }
 
 void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns)

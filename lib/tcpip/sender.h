@@ -147,7 +147,7 @@ struct tcp_ack {
 /* sender.c */
 bool tcp_sender_want(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_sender_release(struct tcp_conn *conn);
-void tcp_sender_idle(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_sender_idle(struct tcp_conn *conn);
 void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns);
 uint64_t tcp_pace_bps(const struct tcp_conn *conn);
 uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns);
