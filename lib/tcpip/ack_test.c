@@ -39,6 +39,37 @@ static void dup_ack(struct trace *t, uint32_t ack)
     SEND(t, .flags = ACK, .seq = 1, .ack = ack);
 }
 
+/* --- F-RTO (RFC 5682 2.1) --------------------------------------------------------------------- */
+
+/* Step 3: the two new segments are not heard of either: the lost ones go, after another timeout. */
+TRACE_TEST(frto_new_bytes_are_lost)
+{
+    ten_out(t);
+    ADVANCE(t, 300);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 10 * MSS, .ack = 1, .len = MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 11 * MSS, .ack = 1, .len = MSS);
+    ADVANCE(t, 700);
+    EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->rto_fired, 2);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* Step 2: the peer's window admits no new segment: the lost ones go at once. */
+TRACE_TEST(frto_window_is_full)
+{
+    t->win = 10 * MSS + 100;
+    ten_out(t);
+    ADVANCE(t, 300);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS, .win = 9 * MSS + 100);
+    EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->rto_fired, 1);
+}
+
 /* --- round-trip time (RFC 6298 2) ------------------------------------------------------------- */
 
 TRACE_TEST(rtt_of_handshake)
@@ -486,6 +517,8 @@ TRACE_TEST(counters_of_bytes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frto_new_bytes_are_lost),
+        cmocka_unit_test(frto_window_is_full),
         cmocka_unit_test(rtt_of_handshake),
         cmocka_unit_test(rtt_of_a_timed_segment),
         cmocka_unit_test(rtt_karn),

@@ -136,37 +136,6 @@ static enum asked wait_for_pace(struct tcp_conn *conn)
     return ASKED_ENOUGH;
 }
 
-static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
-{
-    struct tcp_sender *s = conn->sender;
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
-    struct tcp_sent *range;
-
-    if (s->frto == FRTO_NEW_SENT && conn->snd_asked < conn->snd_end)
-        return ASKED_ENOUGH;
-    while ((range = list_first(&s->lost, struct tcp_sent, link))) {
-        uint64_t unanswered = asked_unanswered(conn);
-        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
-        enum asked rc;
-
-        if (want == 0 || unanswered >= asked_max)
-            return ASKED_ENOUGH;
-        if (pace == 0)
-            return wait_for_pace(conn);
-        if (range->flags & SENT_FIN) {
-            if (fin_can_ride(conn, range))
-                return ASKED_ENOUGH;
-            resend_fin(conn, range, now_ns);
-            continue;
-        }
-        want = min_u64(want, min_u64(pace, asked_max - unanswered));
-        rc = ask_lost(conn, range, want, now_ns);
-        if (rc != ASKED_ENOUGH)
-            return rc;
-    }
-    return ASKED_ENOUGH;
-}
-
 /*
  * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window
  * admits 10 segments. Exceptions: nothing is in flight, so that no ACK would come to open it
@@ -220,6 +189,40 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         }
     }
     return 0;
+}
+
+static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
+    struct tcp_sent *range;
+
+    if (s->frto == FRTO_NEW_SENT) {
+        if (conn->snd_asked > s->recover || new_portion(conn, now_ns))
+            return ASKED_ENOUGH;
+        s->frto = FRTO_OFF; /* RFC 5682 2.1, 2: no new segment may go */
+    }
+    while ((range = list_first(&s->lost, struct tcp_sent, link))) {
+        uint64_t unanswered = asked_unanswered(conn);
+        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
+        enum asked rc;
+
+        if (want == 0 || unanswered >= asked_max)
+            return ASKED_ENOUGH;
+        if (pace == 0)
+            return wait_for_pace(conn);
+        if (range->flags & SENT_FIN) {
+            if (fin_can_ride(conn, range))
+                return ASKED_ENOUGH;
+            resend_fin(conn, range, now_ns);
+            continue;
+        }
+        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        rc = ask_lost(conn, range, want, now_ns);
+        if (rc != ASKED_ENOUGH)
+            return rc;
+    }
+    return ASKED_ENOUGH;
 }
 
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)

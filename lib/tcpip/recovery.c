@@ -306,7 +306,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     tcp_recovery_lost(conn, a);
     if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
         rate_reduction(conn, a);
-    else if (!reducing)
+    else if (!reducing && s->frto != FRTO_NEW_SENT) /* whose two segments are all that may go */
         tell_cc(conn, a, before);
     if (s->cc.algorithm->wants_rate)
         mark_delivery(s, a);
