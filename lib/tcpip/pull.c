@@ -268,8 +268,11 @@ static void pull_fin(struct tcp_conn *conn, uint64_t now_ns)
     if (!tcp_fin_due(conn) || conn->snd_nxt != conn->snd_end ||
         (!tcp_fin_fits(conn) && conn->snd_una != conn->snd_nxt)) /* alone, it probes the window */
         return;
-    if (!tcp_sent_new(conn, conn->snd_nxt, conn->snd_nxt + 1, SENT_FIN, now_ns))
+    if (!tcp_sent_new(conn, conn->snd_nxt, conn->snd_nxt + 1, SENT_FIN, now_ns)) {
+        if (!conn->rto_at_ns) /* no range is free: it is tried again */
+            tcp_rto_arm(conn, now_ns);
         return;
+    }
     tcp_emit_bare(conn, conn->snd_nxt, TCP_ACK | TCP_FIN, now_ns);
     tcp_fin_is_out(conn);
     tcp_sent_something(conn, conn->snd_una == conn->snd_end, now_ns);

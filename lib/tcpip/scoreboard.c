@@ -10,6 +10,8 @@
  */
 #include "priv.h"
 
+#define SENT_SINGULAR (SENT_FIN | SENT_MTU_PROBE) /* what is never part of another range */
+
 static uint64_t range_bytes(const struct tcp_sent *range)
 {
     return range->end - range->seq;
@@ -88,10 +90,9 @@ bool tcp_sent_new(struct tcp_conn *conn, uint64_t seq, uint64_t end, uint8_t fla
     }
     range = range_alloc(conn);
     if (!range) {
-        if (!last || last->state != SENT_IN_AIR)
+        if (!last || last->state != SENT_IN_AIR || ((last->flags | flags) & SENT_SINGULAR))
             return false;
         last->end = end;
-        last->flags |= flags;
         return true;
     }
     range->seq = seq;
@@ -214,7 +215,7 @@ void tcp_sent_acked(struct tcp_conn *conn, uint64_t ack, struct tcp_ack *a)
 static bool join(struct tcp_conn *conn, struct tcp_sent *first, struct tcp_sent *second)
 {
     if (first->state != second->state || first->end != second->seq ||
-        ((first->flags | second->flags) & (SENT_FIN | SENT_MTU_PROBE)))
+        ((first->flags | second->flags) & SENT_SINGULAR))
         return false;
     first->end = second->end;
     first->flags |= second->flags & SENT_AGAIN;

@@ -78,13 +78,37 @@ TRACE_TEST_WITH(acks_do_not_wait, .configure = one_sender)
     SEND(t, .port = 1, .flags = ACK, .seq = 1 + 2 * MSS, .ack = 101);
 }
 
+static void one_range(struct trace *t, struct tcp_config *config)
+{
+    config->ranges_max = 1;
+}
+
+/* A FIN is not sent as a part of a range of bytes: lost, it would come again without them. */
+TRACE_TEST_WITH(no_range_for_a_fin, .configure = one_range)
+{
+    struct trace_app *app = trace_establish(t, 0), *other = trace_establish(t, 1);
+
+    tcp_write(app->conn, 100);
+    tcp_close(app->conn);
+    tcp_close(other->conn);
+    trace_turn(t);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
+    ADVANCE(t, 500);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 101);
+    EXPECT(t, .flags = FIN | ACK, .seq = 101, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 102);
+    ADVANCE(t, 210);
+    EXPECT(t, .port = 1, .flags = FIN | ACK, .seq = 1, .ack = 1);
+    SEND(t, .port = 1, .flags = ACK, .seq = 1, .ack = 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(asked_bytes_keep_it),
-        cmocka_unit_test(the_next_has_it_at_once),
-        cmocka_unit_test(fin_wait_2_needs_none),
-        cmocka_unit_test(acks_do_not_wait),
+        cmocka_unit_test(asked_bytes_keep_it),   cmocka_unit_test(the_next_has_it_at_once),
+        cmocka_unit_test(fin_wait_2_needs_none), cmocka_unit_test(acks_do_not_wait),
+        cmocka_unit_test(no_range_for_a_fin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

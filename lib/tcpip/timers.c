@@ -135,6 +135,8 @@ static void rto_due(struct tcp_conn *conn, uint64_t now_ns)
     } else if (conn->snd_una == conn->snd_nxt || conn->snd_wnd == 0) {
         if (conn->snd_una < conn->snd_nxt || conn->snd_asked < conn->snd_end)
             window_timeout(conn, now_ns);
+        else if (tcp_fin_due(conn))
+            tcp_conn_ready(conn);
     } else {
         retransmission_timeout(conn, now_ns);
     }
