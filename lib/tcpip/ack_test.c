@@ -39,6 +39,82 @@ static void dup_ack(struct trace *t, uint32_t ack)
     SEND(t, .flags = ACK, .seq = 1, .ack = ack);
 }
 
+/* --- what an algorithm is told (cc.h) ------------------------------------------------------- */
+
+/* newreno, and what it was told. */
+static struct {
+    struct cc_algorithm algorithm;
+    struct cc_ack ack;
+    uint32_t flight, sent;
+} spy;
+
+static void spy_on_ack(struct cc *cc, const struct cc_ack *ack)
+{
+    spy.ack = *ack;
+    cc_newreno.on_ack(cc, ack);
+}
+
+static void spy_on_sent(struct cc *cc, uint32_t bytes, uint32_t flight, bool app_limited,
+                        uint64_t now_ns)
+{
+    if (spy.sent == 0)
+        spy.flight = flight;
+    spy.sent += bytes;
+}
+
+static void spy_on(struct trace *t)
+{
+    spy.sent = spy.flight = 0;
+    spy.algorithm = cc_newreno;
+    spy.algorithm.on_ack = spy_on_ack;
+    spy.algorithm.on_sent = spy_on_sent;
+    t->tcp->cc = &spy.algorithm;
+}
+
+TRACE_TEST(cc_knows_of_sack)
+{
+    t->sack = true;
+    assert_false(trace_cc(trace_establish(t, 0))->no_sack);
+    t->sack = false;
+    assert_true(trace_cc(trace_establish(t, 1))->no_sack);
+}
+
+/* What is in flight before bytes are sent is not these bytes. */
+TRACE_TEST(cc_on_sent_from_idle)
+{
+    spy_on(t);
+    all_ten_out(t);
+    assert_int_equal(spy.sent, 10 * MSS);
+    assert_int_equal(spy.flight, 0);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+}
+
+/* The slow start after a timeout is recovery, too. */
+TRACE_TEST(cc_in_recovery_after_timeout)
+{
+    spy_on(t);
+    all_ten_out(t);
+    ADVANCE(t, 500);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_true(spy.ack.in_recovery);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_false(spy.ack.in_recovery);
+}
+
+/* Bytes that duplicate ACKs stood for are not delivered a second time. */
+TRACE_TEST(cc_delivered_once)
+{
+    spy_on(t);
+    all_ten_out(t);
+    for (int i = 0; i < 9; i++)
+        dup_ack(t, 1);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).delivered, 10 * MSS);
+}
+
 /* --- F-RTO (RFC 5682 2.1) --------------------------------------------------------------------- */
 
 /* Step 3: the two new segments are not heard of either: the lost ones go, after another timeout. */
@@ -517,6 +593,10 @@ TRACE_TEST(counters_of_bytes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cc_knows_of_sack),
+        cmocka_unit_test(cc_on_sent_from_idle),
+        cmocka_unit_test(cc_in_recovery_after_timeout),
+        cmocka_unit_test(cc_delivered_once),
         cmocka_unit_test(frto_new_bytes_are_lost),
         cmocka_unit_test(frto_window_is_full),
         cmocka_unit_test(rtt_of_handshake),

@@ -20,8 +20,9 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
     return (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
 }
 
-/* What is asked for counts as sent from now on: against the pace, and in rate reduction. */
-static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
+/* What is asked for counts as sent from now on: against the pace, and in rate reduction. `flight`
+ * was out before. */
+static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t flight, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
 
@@ -29,21 +30,23 @@ static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
     if (s->recovery == RECOVERY_FAST)
         s->prr_out += (uint32_t)bytes;
     if (s->cc.algorithm->on_sent)
-        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)tcp_in_flight(conn),
+        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)flight,
                                  s->app_limited_until != 0, now_ns);
 }
 
-/* One question to the application, for `want` bytes from `from` on. */
+/* One question to the application, for `want` bytes from `from` on, which count as in flight. */
 static enum asked ask(struct tcp_conn *conn, uint64_t from, uint64_t want, uint32_t *promised,
                       uint64_t now_ns)
 {
+    uint64_t flight = tcp_in_flight(conn);
+
     stat_inc(&conn->tcp->stats.fills);
     *promised = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(*promised <= want);
     if (*promised > 0) {
-        asked_for(conn, *promised, now_ns);
+        asked_for(conn, *promised, flight - min_u64(flight, want), now_ns);
         return ASKED_ENOUGH;
     }
     stat_inc(&conn->tcp->stats.fill_waits);

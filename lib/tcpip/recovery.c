@@ -209,7 +209,9 @@ static void newreno_acked(struct tcp_conn *conn, struct tcp_ack *a)
     if (s->recovery == RECOVERY_NONE)
         known = s->sacked_bytes;
     s->sacked_bytes -= known;
-    a->delivered -= (uint32_t)min_u64(known, a->delivered);
+    known = min_u64(known, a->delivered);
+    a->delivered -= (uint32_t)known;
+    s->delivered -= known;
     if (s->recovery != RECOVERY_FAST)
         s->dup_acks = 0;
 }
@@ -244,7 +246,7 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery 
                          .rtt_us = a->rtt_us,
                          .min_rtt_us = tcp_min_rtt_us(s),
                          .srtt_us = conn->srtt_us,
-                         .in_recovery = s->recovery == RECOVERY_FAST,
+                         .in_recovery = s->recovery != RECOVERY_NONE,
                          /* The watermark leaves up to half of the window for the next read. */
                          .window_limited = a->flight_before * 2ull >= s->cc.cwnd};
 
