@@ -23,8 +23,8 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
         conn->rttvar_us = conn->rttvar_us - conn->rttvar_us / 4 + delta / 4;
         conn->srtt_us = max_u32(conn->srtt_us - conn->srtt_us / 8 + r / 8, 1);
     }
-    rto = conn->srtt_us + max_u64(TCP_RTT_GRANULARITY_US, 4ull * conn->rttvar_us);
-    conn->rto_us = (uint32_t)min_u64(max_u64(rto, TCP_RTO_MIN_US), TCP_RTO_MAX_US);
+    rto = conn->srtt_us + max_u64(TCP_RTO_MARGIN_US, 4ull * conn->rttvar_us);
+    conn->rto_us = (uint32_t)min_u64(rto, TCP_RTO_MAX_US);
     conn->backoff = 0; /* only a sample ends it: Karn's other half */
 }
 

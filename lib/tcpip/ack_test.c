@@ -159,6 +159,21 @@ TRACE_TEST(rtt_of_handshake)
     assert_int_equal(info(t).rto_us, 300000);
 }
 
+/* However steady a path is, its round trip may be late by a delayed ACK before anything is lost. */
+TRACE_TEST(rto_of_a_steady_path)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    for (int i = 0; i < 100; i++) {
+        trace_write(t, app, 100);
+        trace_take_all(t, NULL);
+        ADVANCE(t, 150);
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (uint32_t)info(t).sent);
+    }
+    assert_in_range(info(t).srtt_us, 149000, 151000);
+    assert_in_range(info(t).rto_us, 349000, 360000);
+}
+
 /* 2.3: SRTT = 7/8 SRTT + 1/8 R, RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R|. */
 TRACE_TEST(rtt_of_a_timed_segment)
 {
@@ -358,7 +373,7 @@ TRACE_TEST(timeouts_in_a_row)
     for (size_t i = 0; i < array_len(ms); i++) {
         ADVANCE(t, ms[i] - 1);
         EXPECT_NOTHING(t);
-        ADVANCE(t, 1);
+        ADVANCE(t, 2); /* of a round trip of 1 us, the next tick */
         EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
         assert_int_equal(info(t).ssthresh, 5 * MSS);
         assert_int_equal(info(t).cwnd, MSS);
@@ -600,6 +615,7 @@ int main(void)
         cmocka_unit_test(frto_new_bytes_are_lost),
         cmocka_unit_test(frto_window_is_full),
         cmocka_unit_test(rtt_of_handshake),
+        cmocka_unit_test(rto_of_a_steady_path),
         cmocka_unit_test(rtt_of_a_timed_segment),
         cmocka_unit_test(rtt_karn),
         cmocka_unit_test(rtt_of_a_timestamp),

@@ -147,6 +147,24 @@ TRACE_TEST(probe_with_new_bytes)
     assert_int_equal(STATS(t)->retrans_segs, 0);
 }
 
+/* 7.2: where two round trips are longer than the timeout, the probe takes its place. */
+TRACE_TEST(probe_instead_of_timeout)
+{
+    struct trace_app *app = out(t, 1, MSS);
+
+    SACK(t, S(1));
+    app->conn->srtt_us = 1000 * 1000;
+    app->conn->rto_us = 1200 * 1000;
+    trace_write(t, app, 2 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    ADVANCE(t, 1199);
+    EXPECT_NOTHING(t);
+    ADVANCE(t, 2);
+    EXPECT(t, .flags = ACK, .seq = S(2), .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->rto_fired, 0);
+    SACK(t, S(3));
+}
+
 /* RFC 3522: the ACK of the original, late, undoes the reduction and stops further retransmissions.
  */
 TRACE_TEST(spurious_timeout)
@@ -287,6 +305,7 @@ int main(void)
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
         cmocka_unit_test(probe_with_new_bytes),
+        cmocka_unit_test(probe_instead_of_timeout),
         cmocka_unit_test(spurious_timeout),
         cmocka_unit_test(undone_by_dsack),
         cmocka_unit_test(reneging),
