@@ -161,7 +161,7 @@ static void acknowledge(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
         tcp_recovery_dup_ack(conn, &a);
     }
     if ((seg->flags & TCP_ECE) && (conn->flags & CONN_ECN))
-        tcp_recovery_ecn(conn, now_ns);
+        tcp_recovery_ecn(conn, &a);
     if (a.acked && conn->ops)
         conn->ops->sent(conn->user, conn,
                         min_u64(tcp_offset(conn, conn->snd_una), tcp_offset(conn, conn->snd_end)),

@@ -258,6 +258,37 @@ TRACE_TEST(proportional_rate_reduction)
     trace_take_all(t, NULL);
 }
 
+/* ACKs that arrive together: of a full window all make it grow, however late in the turn they come.
+ */
+TRACE_TEST(acks_in_one_turn)
+{
+    struct trace_app *app = out(t, 40, 1000 * MSS);
+
+    t->hold = true;
+    for (uint32_t n = 1; n <= 40; n++)
+        SACK(t, S(n));
+    t->hold = false;
+    trace_turn(t);
+    assert_int_equal(trace_cc(app)->cwnd, 80 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* And a loss that the last of them tells of halves what was in flight before they came. */
+TRACE_TEST(loss_after_acks_in_one_turn)
+{
+    out(t, 40, 40 * MSS);
+    t->hold = true;
+    for (uint32_t n = 1; n <= 30; n++)
+        SACK(t, S(n));
+    SACK(t, S(30), BLOCKS({S(31), S(40)}));
+    t->hold = false;
+    trace_turn(t);
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_in_range(info(t).ssthresh, 19 * MSS, 21 * MSS);
+    SACK(t, S(40));
+}
+
 /* With pacing, a window of 40 segments, of which 9 are out, does not leave in one burst. */
 TRACE_TEST_WITH(paced, .pacing = true)
 {
@@ -312,6 +343,8 @@ int main(void)
         cmocka_unit_test(impossible_blocks),
         cmocka_unit_test(a_thousand_splinters),
         cmocka_unit_test(proportional_rate_reduction),
+        cmocka_unit_test(acks_in_one_turn),
+        cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),
         cmocka_unit_test(rate_cap),
     };

@@ -25,7 +25,7 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     list_init(&s->in_air);
     list_init(&s->lost);
     list_init(&s->asked);
-    s->high_acked = s->recover = s->ecn_recover = conn->snd_una - 1;
+    s->high_acked = s->recover = s->ecn_recover = s->limited_until = conn->snd_una - 1;
     s->reo_wnd_mult = 1;
     s->min_rtt_us[0] = s->min_rtt_us[1] = UINT32_MAX;
     s->delivered_ns = s->first_sent_ns = now_ns;

@@ -120,6 +120,9 @@ struct tcp_sender {
     uint64_t tlp_end;
     uint64_t ecn_recover; /* no second reaction to ECN before snd_una is here */
     uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937; the last is RecoverFS */
+    /* The window was in use, with so much in flight, when SND.NXT was here. */
+    uint32_t limited_flight;
+    uint64_t limited_until;
     /* Delivery rate (draft-cheng-iccrg-delivery-rate-estimation 3.1). */
     uint64_t delivered, delivered_ns, first_sent_ns, lost_total;
     uint64_t app_limited_until; /* `delivered` then; 0: not limited */
@@ -183,7 +186,7 @@ void tcp_recovery_lost(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_recovery_reorder(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_first_segment_lost(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns);
-void tcp_recovery_ecn(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_recovery_ecn(struct tcp_conn *conn, const struct tcp_ack *a);
 bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns);
 
 static inline struct tcp_sent *tcp_sent_first(const struct tcp_sender *s)
