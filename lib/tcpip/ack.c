@@ -39,7 +39,7 @@ static void sample_rtt(struct tcp_conn *conn, struct tcp_ack *a)
         tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
         a->rtt_us = (uint32_t)min_u64((a->now_ns - a->newest_sent_ns) / NS_PER_US, UINT32_MAX);
         tcp_min_rtt_sample(conn->sender, a->rtt_us, a->now_ns);
-    } else if (a->acked && a->has_tsecr && a->tsecr) {
+    } else if (a->acked && a->has_tsecr) {
         int32_t ms = (int32_t)(tcp_now_ts(conn, a->now_ns) - a->tsecr);
 
         if (ms >= 0)
@@ -143,7 +143,7 @@ static void acknowledge(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
 {
     struct tcp_ack a = {.now_ns = now_ns,
                         .flight_before = (uint32_t)tcp_in_flight(conn),
-                        .has_tsecr = (conn->flags & CONN_TS) && seg->has_ts,
+                        .has_tsecr = (conn->flags & CONN_TS) && seg->has_ts && seg->tsecr,
                         .tsecr = seg->tsecr};
     bool sacks = seg->sack_count && (conn->flags & CONN_SACK);
     bool duplicate = is_duplicate(conn, seg);

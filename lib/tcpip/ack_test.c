@@ -133,6 +133,21 @@ TRACE_TEST(frto_new_bytes_are_lost)
     trace_take_all(t, NULL);
 }
 
+/* RFC 6582 4: nor do duplicate ACKs of what was sent before the second timeout tell of a loss. */
+TRACE_TEST(duplicates_after_a_second_timeout)
+{
+    ten_out(t);
+    ADVANCE(t, 300);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
+    ADVANCE(t, 700);
+    assert_int_equal(STATS(t)->rto_fired, 2);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 11 * MSS);
+    for (int i = 0; i < 5; i++)
+        dup_ack(t, 1 + 11 * MSS);
+    assert_int_equal(STATS(t)->fast_recoveries, 0);
+    trace_take_all(t, NULL);
+}
+
 /* Step 2: the peer's window admits no new segment: the lost ones go at once. */
 TRACE_TEST(frto_window_is_full)
 {
@@ -613,6 +628,7 @@ int main(void)
         cmocka_unit_test(cc_in_recovery_after_timeout),
         cmocka_unit_test(cc_delivered_once),
         cmocka_unit_test(frto_new_bytes_are_lost),
+        cmocka_unit_test(duplicates_after_a_second_timeout),
         cmocka_unit_test(frto_window_is_full),
         cmocka_unit_test(rtt_of_handshake),
         cmocka_unit_test(rto_of_a_steady_path),

@@ -62,18 +62,33 @@ static uint32_t flight_size(const struct tcp_conn *conn, const struct tcp_ack *a
     return (uint32_t)max_u64(min_u64(flight, s->cc.cwnd), conn->mss);
 }
 
+/* RFC 3168 6.1.2: the peer stops its echo when it is told that the window was reduced, for whatever
+ * reason; until a round trip later the echo asks for nothing more. */
+static void answered_congestion(struct tcp_conn *conn)
+{
+    if (!(conn->flags & CONN_ECN))
+        return;
+    conn->sender->ecn_recover = conn->snd_nxt;
+    conn->sender->cwr_owed = true;
+}
+
 static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
 
     stat_inc(&conn->tcp->stats.fast_recoveries);
     s->prr_flight = flight_size(conn, a);
-    s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+    if (conn->snd_una < s->ecn_recover) { /* an ECN echo has had its answer in this round */
+        s->undo = false;
+    } else {
+        s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+        may_be_undone(s);
+        answered_congestion(conn);
+    }
     s->recovery = RECOVERY_FAST;
     s->recover = conn->snd_nxt;
     s->prr_delivered = s->prr_out = 0;
-    s->tlp_out = false;
-    may_be_undone(s);
+    s->tlp_out = s->lost_anew = false;
 }
 
 static void leave(struct tcp_conn *conn, const struct tcp_ack *a)
@@ -102,7 +117,7 @@ static void undo(struct tcp_conn *conn, const struct tcp_ack *a)
     tcp_sent_all_in_air(conn);
     s->cc.algorithm->on_undo(&s->cc, a->now_ns);
     s->undo = false;
-    s->reordering_seen = true; /* what came so late was overtaken */
+    s->reordering_seen |= s->recovery == RECOVERY_FAST; /* what came so late was overtaken */
     s->recovery = RECOVERY_NONE;
     s->frto = FRTO_OFF;
     s->dup_acks = 0;
@@ -336,6 +351,8 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     reducing = before == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
     if (s->recovery != RECOVERY_NONE && conn->snd_una >= s->recover)
         leave(conn, a);
+    if (before == RECOVERY_FAST && s->recovery == RECOVERY_NONE && s->lost_anew)
+        enter_fast(conn, a);
     reorder_ns = find_losses(conn, a);
     tcp_recovery_lost(conn, a);
     if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
@@ -410,10 +427,10 @@ void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns)
         s->sacked_bytes = 0;
     s->cc.algorithm->on_rto(&s->cc, (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX),
                             !again, now_ns);
-    if (!again) {
+    if (!again)
         may_be_undone(s);
-        s->recover = conn->snd_nxt;
-    }
+    answered_congestion(conn);
+    s->recover = conn->snd_nxt; /* RFC 6582 4: duplicate ACKs of all that are no news */
     s->recovery = RECOVERY_RTO;
     s->frto = !again && !(conn->flags & CONN_TS) ? FRTO_FIRST_ACK : FRTO_OFF;
     s->dup_acks = 0;
@@ -430,8 +447,7 @@ void tcp_recovery_ecn(struct tcp_conn *conn, const struct tcp_ack *a)
         return;
     stat_inc(&conn->tcp->stats.ecn_reductions);
     s->cc.algorithm->on_ecn(&s->cc, flight_size(conn, a), a->now_ns);
-    s->ecn_recover = conn->snd_nxt;
-    s->cwr_owed = true;
+    answered_congestion(conn);
 }
 
 /*

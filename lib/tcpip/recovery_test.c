@@ -34,6 +34,9 @@ static struct trace_app *out(struct trace *t, uint32_t n, uint64_t bytes)
 #define SACK(t, ack_, ...)                                                                         \
     SEND(t, .flags = ACK, .seq = 1, .ack = ack_, .has_ts = true, .tsval = ++(t)->ts_base,          \
          .tsecr = tcp_now_ts((t)->app->conn, (t)->now_ns) - RTT, __VA_ARGS__)
+#define ECHO(t, ack_)                                                                              \
+    SEND(t, .flags = ACK | ECE, .seq = 1, .ack = ack_, .has_ts = true, .tsval = ++(t)->ts_base,    \
+         .tsecr = tcp_now_ts((t)->app->conn, (t)->now_ns) - RTT)
 #define BLOCKS(...)                                                                                \
     .sacks = {__VA_ARGS__},                                                                        \
     .sack_count = sizeof((struct tcp_sack[]){__VA_ARGS__}) / sizeof(struct tcp_sack)
@@ -258,6 +261,78 @@ TRACE_TEST(proportional_rate_reduction)
     trace_take_all(t, NULL);
 }
 
+/* RFC 6675 5: what was sent in recovery, and lost, is another loss: the window is reduced again,
+ * when the first one is mended. */
+TRACE_TEST(loss_in_recovery)
+{
+    uint32_t end;
+
+    out(t, 20, 1000 * MSS);
+    SACK(t, 1, BLOCKS({S(1), S(20)}));
+    assert_true(trace_take_all(t, NULL) >= 4); /* the first again, and new ones */
+    end = 1 + (uint32_t)info(t).sent;
+    ADVANCE(t, RTT);
+    SACK(t, 1, BLOCKS({S(21), end}, {S(1), S(20)}));
+    assert_true(trace_take_all(t, NULL) >= 2); /* both again */
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_int_equal(info(t).ssthresh, 10 * MSS);
+    ADVANCE(t, RTT);
+    SACK(t, end);
+    assert_int_equal(STATS(t)->fast_recoveries, 2);
+    assert_true(info(t).ssthresh < 10 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* A delay of everything is no reordering: three SACKs stay enough afterwards. */
+TRACE_TEST(spurious_timeout_is_no_reordering)
+{
+    out(t, 10, 10 * MSS);
+    ADVANCE(t, 1000);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = S(5), .has_ts = true, .tsval = ++t->ts_base,
+         .tsecr = tcp_now_ts(t->app->conn, t->now_ns) - 1000 - RTT);
+    assert_int_equal(STATS(t)->spurious_rtos, 1);
+    assert_false(info(t).reordering);
+    SACK(t, S(10));
+}
+
+/* RFC 3168 6.1.2: a loss is told with CWR, too, and the echo until then asks for no more. */
+TRACE_TEST(echo_after_loss)
+{
+    struct trace_app *app = out(t, 20, 1000 * MSS);
+    struct trace_seg again, new;
+
+    app->conn->flags |= CONN_ECN;
+    SACK(t, 1, BLOCKS({S(1), S(12)}));
+    again = EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    new = EXPECT(t, .flags = ACK | CWR, .seq = S(20), .ack = 1, .len = MSS);
+    assert_true(again.len == new.len);
+    trace_take_all(t, NULL);
+    ADVANCE(t, RTT);
+    ECHO(t, S(20));
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->ecn_reductions, 0);
+    assert_int_equal(info(t).ssthresh, 10 * MSS);
+}
+
+/* And an echo before the loss has had its answer. */
+TRACE_TEST(loss_after_echo)
+{
+    struct trace_app *app = out(t, 20, 20 * MSS);
+    uint32_t ssthresh;
+
+    app->conn->flags |= CONN_ECN;
+    ECHO(t, S(1));
+    assert_int_equal(STATS(t)->ecn_reductions, 1);
+    ssthresh = info(t).ssthresh;
+    assert_int_equal(ssthresh, 16 * MSS);
+    SACK(t, S(1), BLOCKS({S(2), S(12)}));
+    EXPECT(t, .flags = ACK, .seq = S(1), .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_int_equal(info(t).ssthresh, ssthresh);
+    SACK(t, S(20));
+}
+
 /* ACKs that arrive together: of a full window all make it grow, however late in the turn they come.
  */
 TRACE_TEST(acks_in_one_turn)
@@ -343,6 +418,10 @@ int main(void)
         cmocka_unit_test(impossible_blocks),
         cmocka_unit_test(a_thousand_splinters),
         cmocka_unit_test(proportional_rate_reduction),
+        cmocka_unit_test(loss_in_recovery),
+        cmocka_unit_test(spurious_timeout_is_no_reordering),
+        cmocka_unit_test(echo_after_loss),
+        cmocka_unit_test(loss_after_echo),
         cmocka_unit_test(acks_in_one_turn),
         cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),

@@ -321,6 +321,7 @@ void tcp_sent_lost(struct tcp_conn *conn, struct tcp_sent *range, struct tcp_ack
     assert(range->state == SENT_IN_AIR);
     list_remove(&range->link);
     s->lost_total += bytes;
+    s->lost_anew |= s->recovery == RECOVERY_FAST && range->seq >= s->recover;
     a->lost += (uint32_t)bytes;
     if (s->cc.algorithm->on_lost)
         s->cc.algorithm->on_lost(

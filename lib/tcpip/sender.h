@@ -113,6 +113,7 @@ struct tcp_sender {
     bool undo_ts_known; /* undo_ts is the timestamp of the first segment sent again since */
     bool tlp_again;     /* the probe out was sent before; else it is new */
     bool tlp_out;       /* a loss probe is out, of which tlp_end is the end */
+    bool lost_anew;     /* what was first sent in this recovery: lost at its lower rate */
     bool cwr_owed;      /* the next new segment bears CWR (RFC 3168 6.1.2) */
     uint32_t undo_ts;
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
