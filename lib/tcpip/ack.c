@@ -92,11 +92,29 @@ static bool is_dsack(const struct tcp_seg *seg, uint64_t start, uint64_t end, ui
     return start < seg->ack64 || (seg->sack_count > 1 && next_start <= start && end <= next_end);
 }
 
+/* In the order of sequence numbers: the newest block is the first of the segment, and what is older
+ * and below it would seem to have come out of order. */
+static void sort_blocks(uint64_t *start, uint64_t *end, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t s = start[i], e = end[i];
+        uint32_t at = i;
+
+        for (; at > 0 && start[at - 1] > s; at--) {
+            start[at] = start[at - 1];
+            end[at] = end[at - 1];
+        }
+        start[at] = s;
+        end[at] = e;
+    }
+}
+
 /* Blocks are believed as far as they lie in what is out. */
 static void take_sacks(struct tcp_conn *conn, const struct tcp_seg *seg, struct tcp_ack *a)
 {
     struct tcp_stats *stats = &conn->tcp->stats;
     uint64_t start[TCP_SACKS_MAX] = {0}, end[TCP_SACKS_MAX] = {0};
+    uint32_t count = 0;
 
     stat_inc(&stats->sacks_in);
     for (uint32_t i = 0; i < seg->sack_count; i++) {
@@ -112,9 +130,13 @@ static void take_sacks(struct tcp_conn *conn, const struct tcp_seg *seg, struct 
             a->dsack = true;
             a->dsack_bytes = end[i] - start[i];
         } else if (end[i] > conn->snd_una) {
-            tcp_sent_sacked(conn, max_u64(start[i], conn->snd_una), end[i], a);
+            start[count] = max_u64(start[i], conn->snd_una);
+            end[count++] = end[i];
         }
     }
+    sort_blocks(start, end, count);
+    for (uint32_t i = 0; i < count; i++)
+        tcp_sent_sacked(conn, start[i], end[i], a);
 }
 
 /* snd_una moves. */

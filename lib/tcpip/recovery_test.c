@@ -103,6 +103,16 @@ TRACE_TEST(reordering)
     assert_int_equal(STATS(t)->retrans_segs, 0);
 }
 
+/* An ACK was lost, the next one tells of two blocks at once, the newer first: no reordering. */
+TRACE_TEST(blocks_newest_first)
+{
+    out(t, 12, 12 * MSS);
+    SACK(t, 1, BLOCKS({S(8), S(10)}, {S(4), S(6)}));
+    assert_false(info(t).reordering);
+    trace_take_all(t, NULL);
+    SACK(t, S(12));
+}
+
 /* A retransmission that is lost, too, is found by time, without a timeout (RFC 8985 3.1). */
 TRACE_TEST(lost_retransmission)
 {
@@ -408,6 +418,7 @@ int main(void)
         cmocka_unit_test(several_holes),
         cmocka_unit_test(reordering_window),
         cmocka_unit_test(reordering),
+        cmocka_unit_test(blocks_newest_first),
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
         cmocka_unit_test(probe_with_new_bytes),
