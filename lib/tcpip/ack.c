@@ -30,12 +30,13 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
 
 /*
  * What was sent once gives the exact time; the echoed timestamp, in whole milliseconds, serves
- * where all that is acknowledged was sent again (Karn's algorithm, RFC 6298 3). The least round
- * trip is that of the range sent last, which has waited least for its ACK.
+ * where some of what is acknowledged was sent again (Karn's algorithm, RFC 6298 3): the rest may
+ * have waited for that at the peer. The least round trip is that of the range sent last, which has
+ * waited least for its ACK.
  */
 static void sample_rtt(struct tcp_conn *conn, struct tcp_ack *a)
 {
-    if (a->oldest_sent_ns) {
+    if (a->oldest_sent_ns && !a->again_acked) {
         tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
         a->rtt_us = (uint32_t)min_u64((a->now_ns - a->newest_sent_ns) / NS_PER_US, UINT32_MAX);
         tcp_min_rtt_sample(conn->sender, a->rtt_us, a->now_ns);

@@ -208,6 +208,20 @@ TRACE_TEST(rtt_of_a_timed_segment)
     assert_int_equal(info(t).rto_us, 340000);
 }
 
+/* What was sent once and waited behind that for its ACK is not timed either. */
+TRACE_TEST(rtt_behind_a_hole)
+{
+    struct tcp_info before;
+
+    all_ten_out(t);
+    before = info(t);
+    ADVANCE(t, 210);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    ADVANCE(t, 50);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).srtt_us, before.srtt_us);
+}
+
 /* RFC 6298 3, Karn: a segment that was sent twice gives no sample. */
 TRACE_TEST(rtt_karn)
 {
@@ -633,6 +647,7 @@ int main(void)
         cmocka_unit_test(rtt_of_handshake),
         cmocka_unit_test(rto_of_a_steady_path),
         cmocka_unit_test(rtt_of_a_timed_segment),
+        cmocka_unit_test(rtt_behind_a_hole),
         cmocka_unit_test(rtt_karn),
         cmocka_unit_test(rtt_of_a_timestamp),
         cmocka_unit_test(rtt_of_a_forged_timestamp),

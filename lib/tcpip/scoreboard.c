@@ -194,6 +194,7 @@ void tcp_sent_acked(struct tcp_conn *conn, uint64_t ack, struct tcp_ack *a)
     while ((range = tcp_sent_first(s)) && range->seq < ack) {
         uint64_t bytes = min_u64(ack, range->end) - range->seq;
 
+        a->again_acked |= range->flags & SENT_AGAIN;
         if (range->state != SENT_SACKED)
             delivered(conn, range, bytes, a);
         if (ack < range->end) {

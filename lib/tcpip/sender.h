@@ -143,6 +143,7 @@ struct tcp_ack {
     bool dsack;
     uint64_t dsack_bytes;
     bool app_limited; /* the newest range was sent when there was nothing else to send */
+    bool again_acked; /* some of what is acknowledged in order was sent more than once */
     bool sack_news;   /* a SACK told something new */
     bool has_tsecr;
     uint32_t tsecr;
