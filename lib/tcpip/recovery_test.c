@@ -254,6 +254,35 @@ TRACE_TEST(a_thousand_splinters)
     assert_int_equal(app->conn->sender->range_count, 0);
 }
 
+static void few_ranges(struct trace *t, struct tcp_config *config)
+{
+    config->ranges_max = 64;
+}
+
+/* And they are not all of the ranges that there are: who comes later is believed as well. */
+TRACE_TEST_WITH(splinters_leave_some_for_others, .configure = few_ranges)
+{
+    struct trace_app *app = out(t, 10, 10 * MSS), *other;
+
+    for (uint32_t n = 1; n < 1000; n += 2)
+        SACK(t, 1, BLOCKS({1 + n, 2 + n}));
+    assert_true(STATS(t)->sack_ignored > 0);
+    trace_take_all(t, NULL);
+    other = trace_establish(t, 1);
+    trace_write(t, other, 10 * MSS);
+    assert_true(trace_take_all(t, NULL) > 0);
+    for (uint32_t n = 1; n < 9; n += 2)
+        SEND(t, .port = 1, .flags = ACK, .seq = 1, .ack = 1, .has_ts = true, .tsval = ++t->ts_base,
+             .tsecr = tcp_now_ts(other->conn, t->now_ns), BLOCKS({S(n), S(n + 1)}));
+    assert_int_equal(other->conn->sender->sacked_bytes, 4 * MSS);
+    trace_take_all(t, NULL);
+    SACK(t, S(10));
+    tcp_abort(app->conn, t->now_ns);
+    tcp_abort(other->conn, t->now_ns);
+    trace_turn(t);
+    trace_take_all(t, NULL);
+}
+
 /* RFC 6937: over the round trip, one segment goes for every 1 / beta that arrive. */
 TRACE_TEST(proportional_rate_reduction)
 {
@@ -428,6 +457,7 @@ int main(void)
         cmocka_unit_test(reneging),
         cmocka_unit_test(impossible_blocks),
         cmocka_unit_test(a_thousand_splinters),
+        cmocka_unit_test(splinters_leave_some_for_others),
         cmocka_unit_test(proportional_rate_reduction),
         cmocka_unit_test(loss_in_recovery),
         cmocka_unit_test(spurious_timeout_is_no_reordering),

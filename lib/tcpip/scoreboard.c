@@ -4,9 +4,9 @@
  *
  * Every change of a range's state goes through here, so that the sums of struct tcp_sender are
  * right by construction. Ranges come from one pool for all connections. What a peer's SACKs cut
- * into pieces may take at most three quarters of it, and of one connection at most
- * TCP_RANGES_MAX: beyond, a SACK that would cut is not believed. New bytes for which there is no
- * range are joined to the last one, as if that had been sent together with them.
+ * into pieces may take at most three quarters of it, and of one connection at most what is left for
+ * the others, and TCP_RANGES_MAX: beyond, a SACK that would cut is not believed. New bytes for
+ * which there is no range are joined to the last one, as if that had been sent together with them.
  */
 #include "priv.h"
 
@@ -243,12 +243,15 @@ static struct tcp_sent *range_find(struct tcp_sender *s, uint64_t seq)
     return range;
 }
 
+/* As long as more are left than the connection has: however many peers cut all they can, each gets
+ * an equal share, and so does one that comes later and means well. */
 static bool may_cut(const struct tcp_conn *conn)
 {
     const struct mem_pool *pool = &conn->tcp->ranges;
+    uint32_t most = pool->capacity - pool->capacity / 4;
 
     return conn->sender->range_count < TCP_RANGES_MAX &&
-           pool->in_use < pool->capacity - pool->capacity / 4;
+           pool->in_use + conn->sender->range_count < most;
 }
 
 /* One range, of which nothing was known, is in the peer's hands. Returns the range it is part of
