@@ -197,8 +197,10 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
         acknowledge(conn, seg, now_ns);
     if (conn->state == TCP_CLOSED)
         return;
-    if (conn->snd_wnd == 0)
-        conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
+    if (conn->snd_wnd == 0) {
+        conn->progress_ns = now_ns;
+        conn->flags &= ~CONN_PROBED;
+    }
     update_window(conn, seg, now_ns);
     if (conn->snd_asked < conn->snd_end || (conn->sender && conn->sender->lost_bytes) ||
         (conn->flags & CONN_CLOSING))

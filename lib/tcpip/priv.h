@@ -78,6 +78,7 @@ enum tcp_conn_flags {
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
     /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
     CONN_ACK_ALONE = 1 << 16,
+    CONN_PROBED = 1 << 17, /* a shut window was probed, and nothing has come since */
 };
 
 struct tcp_conn {
