@@ -193,7 +193,8 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
 {
     if (seg->ack64 < conn->snd_una)
         return; /* old; what it tells was told by newer ones as well */
-    if (conn->sender && conn->snd_una < conn->snd_nxt)
+    if (conn->sender &&
+        (conn->snd_una < conn->snd_nxt || (conn->sender->tlp_out && seg->sack_count)))
         acknowledge(conn, seg, now_ns);
     if (conn->state == TCP_CLOSED)
         return;

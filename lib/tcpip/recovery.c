@@ -177,11 +177,13 @@ static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
 
     if (!s->tlp_out || conn->snd_una < s->tlp_end)
         return;
+    if (s->tlp_again && !a->dsack && conn->snd_una == s->tlp_end)
+        return; /* a D-SACK may follow, or else the ACK of later data decides */
     s->tlp_out = false;
     if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
         return;
     stat_inc(&conn->tcp->stats.tlp_recoveries);
-    s->cc.algorithm->on_loss(&s->cc, max_u32(a->flight_before, conn->mss), a->now_ns);
+    s->cc.algorithm->on_loss(&s->cc, max_u32(s->tlp_flight, conn->mss), a->now_ns);
     if (!s->cc.algorithm->own_recovery)
         s->cc.cwnd = max_u32(s->cc.ssthresh, conn->mss);
     s->cc.algorithm->on_recovered(&s->cc, a->now_ns);
@@ -312,7 +314,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
         mark_delivery(s, a);
     if (conn->snd_una == conn->snd_nxt) {
         conn->rto_at_ns = 0;
-        s->tlp_out = false;
+        s->tlp_out &= s->tlp_again;
     } else if (reorder_ns) {
         reorder_timer(conn, reorder_ns, a->now_ns);
     } else if (a->acked || s->loss_timer == LOSS_TIMER_REORDER || a->sack_news) {
@@ -428,6 +430,7 @@ bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
     }
     s->tlp_again = true;
     s->tlp_end = last->end;
+    s->tlp_flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd);
     tcp_sent_lost(conn, last, &unused); /* asked for like one, though no window follows from it */
     conn->flags |= CONN_TLP;
     return true;
