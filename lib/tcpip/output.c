@@ -181,10 +181,11 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     hdr->flags = flags;
     put_be16(hdr->window, window_to_tell(conn, flags & TCP_SYN));
     memset(hdr->checksum, 0, sizeof(hdr->checksum) + sizeof(hdr->urgent));
-    if (flags & TCP_SYN)
+    if (flags & TCP_SYN) {
         end = put_syn_options(conn, end, now_ns);
-    else if (conn->flags & CONN_TS)
+    } else if (conn->flags & CONN_TS) {
         end = put_timestamps(conn, end, now_ns);
+    }
     if (len == 0 && (conn->flags & CONN_SACK) && flags == TCP_ACK)
         end = put_sacks(conn, end);
     hdr->data_off = (uint8_t)((end - (uint8_t *)hdr) / 4 << 4);
@@ -411,46 +412,66 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
         tcp_conn_ready(conn);
 }
 
-/* --- resets ----------------------------------------------------------------------------------- */
+/* --- answers without a connection ------------------------------------------------------------- */
 
-/* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
-void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
-                   const struct tcp_seg *seg)
+/* The place of an answer to this segment; the caller fills in what it says. NULL: too many are
+ * owed. */
+struct tcp_stray *tcp_owe_stray(struct tcp *tcp, const struct ip_dgram *dgram,
+                                const struct tcp_seg *seg)
 {
-    struct tcp_reset *r;
+    struct tcp_stray *s;
 
-    if (tcp->reset_count == TCP_RESETS_OWED) {
-        stat_inc(&tcp->stats.drop_reset_queue);
-        return;
+    if (tcp->stray_count == TCP_STRAYS_OWED) {
+        stat_inc(&tcp->stats.drop_stray_queue);
+        return NULL;
     }
-    r = &tcp->resets[tcp->reset_count++];
-    *r = (struct tcp_reset){.local = *local,
-                            .remote = *remote,
+    s = &tcp->strays[tcp->stray_count++];
+    *s = (struct tcp_stray){.local = dgram->dst,
+                            .remote = dgram->src,
                             .local_port = seg->dst_port,
                             .remote_port = seg->src_port};
+    return s;
+}
+
+/* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
+void tcp_owe_reset(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg)
+{
+    struct tcp_stray *s = tcp_owe_stray(tcp, dgram, seg);
+
+    if (!s)
+        return;
     if (seg->flags & TCP_ACK) {
-        r->seq = seg->ack;
-        r->flags = TCP_RST;
+        s->seq = seg->ack;
+        s->flags = TCP_RST;
     } else {
-        r->ack = seg->seq + tcp_seg_len(seg);
-        r->flags = TCP_RST | TCP_ACK;
+        s->ack = seg->seq + tcp_seg_len(seg);
+        s->flags = TCP_RST | TCP_ACK;
     }
 }
 
-void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns)
+/* A connection that lives for one segment. */
+void tcp_pay_stray(struct tcp *tcp, const struct tcp_stray *s, uint64_t now_ns)
 {
     struct tcp_conn stray = {.tcp = tcp,
-                             .local_port = r->local_port,
-                             .remote_port = r->remote_port,
-                             .rcv_nxt = r->ack,
-                             .rcv_adv = r->ack,
-                             .flow = {.local = r->local, .remote = r->remote}};
+                             .local_port = s->local_port,
+                             .remote_port = s->remote_port,
+                             .rcv_nxt = s->ack,
+                             .rcv_adv = s->ack,
+                             .flags = s->conn_flags,
+                             .ts_offset = s->tsval - (uint32_t)(now_ns / NS_PER_MS),
+                             .ts_recent = s->tsecr,
+                             .flow = {.local = s->local, .remote = s->remote}};
 
     if (ip_flow_open(tcp->ip, &stray.flow, now_ns) < 0)
         return;
-    ip_flow_ports(tcp->ip, &stray.flow, r->local_port, r->remote_port);
-    stat_inc(&tcp->stats.resets_out);
-    emit(&stray, r->seq, NULL, 0, r->flags, 0, now_ns);
+    ip_flow_ports(tcp->ip, &stray.flow, s->local_port, s->remote_port);
+    if (s->flags & TCP_SYN) {
+        stray.state = TCP_SYN_RECEIVED;
+        stray.rcv_wnd = tcp->config.rcv_wnd_bytes;
+    } else {
+        stat_inc(&tcp->stats.resets_out);
+    }
+    emit(&stray, s->seq, NULL, 0, s->flags, 0, now_ns);
     ip_flow_close(tcp->ip, &stray.flow);
 }
 

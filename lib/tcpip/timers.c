@@ -220,7 +220,7 @@ uint64_t tcp_next_ns(const struct tcp *tcp)
 {
     uint64_t next = timer_next_ns(&tcp->wheel);
 
-    if (tcp->pull_owed || tcp->reset_count)
+    if (tcp->pull_owed || tcp->stray_count)
         return tcp->now_ns;
     if (!list_empty(&tcp->time_wait))
         next =
