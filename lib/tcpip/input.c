@@ -127,6 +127,15 @@ static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t
     conn->progress_ns = now_ns;
 }
 
+/* RFC 3168 6.1.1: a SYN-ACK says it with ECE alone (with CWR it is a reflection of what our SYN
+ * had); a SYN that crossed ours, with both. */
+static bool agrees_to_ecn(const struct tcp_seg *seg)
+{
+    uint8_t flags = seg->flags & (TCP_ECE | TCP_CWR);
+
+    return flags == (seg->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR);
+}
+
 static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const struct ip_dgram *dgram,
                            uint64_t now_ns)
 {
@@ -158,6 +167,8 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
     conn->last_ack_sent = conn->rcv_nxt;
     seg->seq64 = conn->rcv_nxt - 1;
     tcp_conn_options(conn, seg, now_ns);
+    if (tcp_syn_asks_for_ecn(conn) && agrees_to_ecn(seg))
+        conn->flags |= CONN_ECN;
     if (acked) {
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
@@ -405,10 +416,26 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
 
 /* Sixth, the urgent pointer: urgent data is ordinary data here, in its place in the stream. */
 
+/*
+ * RFC 3168 6.1.3: a mark is echoed on every ACK until the peer says that it has reacted. The first
+ * is told at once: the sooner it slows down, the fewer marks there have to be.
+ */
+static void note_ecn(struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+    if (seg->flags & TCP_CWR)
+        conn->flags &= ~CONN_ECE;
+    if (seg->ecn != IP_ECN_CE)
+        return;
+    stat_inc(&conn->tcp->stats.ecn_marks_in);
+    if (!(conn->flags & CONN_ECE))
+        tcp_owe_ack(conn);
+    conn->flags |= CONN_ECE;
+}
+
 /* The whole of 3.10.7.4 for a segment that can fail none of the other checks. */
 static bool input_fast(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
 {
-    if (conn->state != TCP_ESTABLISHED || (seg->flags & ~TCP_PSH) != TCP_ACK)
+    if (conn->state != TCP_ESTABLISHED || (seg->flags & ~(TCP_PSH | TCP_ECE | TCP_CWR)) != TCP_ACK)
         return false;
     if (seg->seq64 != conn->rcv_nxt || seg->len > conn->rcv_adv - conn->rcv_nxt)
         return false;
@@ -420,6 +447,8 @@ static bool input_fast(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_
     conn->heard_ns = now_ns;
     conn->probes = 0;
     remember_ts(conn, seg, seg->seq64, now_ns);
+    if (unlikely(conn->flags & CONN_ECN))
+        note_ecn(conn, seg);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
         tcp_take_text(conn, seg, now_ns);
@@ -438,6 +467,8 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
     remember_ts(conn, seg, first, now_ns);
     conn->heard_ns = now_ns;
     conn->probes = 0;
+    if (conn->flags & CONN_ECN)
+        note_ecn(conn, seg);
     if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||
         check_ack(conn, seg, dgram, now_ns) == DROP)
         return;

@@ -22,6 +22,13 @@ struct tcp_listener *tcp_listener_find(struct tcp *tcp, const struct ip_addr *lo
     return NULL;
 }
 
+/* RFC 3168 6.1.1: a SYN that asks for ECN has both flags. */
+static bool asks_for_ecn(const struct tcp *tcp, const struct tcp_seg *syn)
+{
+    return tcp->config.ecn != TCP_ECN_NEVER &&
+           (syn->flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR);
+}
+
 /*
  * The limit is met with silence at first, as Linux meets that of its backlog: a client behind an
  * address that many share tries again, and a flood in somebody's name brings him nothing. What
@@ -59,6 +66,8 @@ static struct tcp_conn *half_open(struct tcp *tcp, struct tcp_listener *listener
     conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = (1ull << 32) + syn->seq + 1;
     conn->snd_wnd = conn->max_snd_wnd = syn->window;
     conn->snd_wl1 = conn->rcv_nxt - 1;
+    if (asks_for_ecn(tcp, syn))
+        conn->flags |= CONN_ECN;
     tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
     tcp_conn_options(conn, syn, now_ns);
     return conn;
@@ -80,12 +89,14 @@ static const uint64_t *cookie_key(const struct tcp *tcp)
 static void stray_options(struct tcp *tcp, struct tcp_stray *stray, const struct tcp_tuple *tuple,
                           const struct tcp_seg *syn, uint64_t now_ns)
 {
-    struct cookie_options options = {
-        .has_wscale = syn->has_wscale, .wscale = syn->wscale, .sack = syn->sack_permitted};
+    struct cookie_options options = {.has_wscale = syn->has_wscale,
+                                     .wscale = syn->wscale,
+                                     .sack = syn->sack_permitted,
+                                     .ecn = asks_for_ecn(tcp, syn)};
     uint32_t clock = (uint32_t)(now_ns / NS_PER_MS) + tcp_ts_offset(tcp, tuple);
 
-    stray->conn_flags =
-        CONN_TS | (options.has_wscale ? CONN_WSCALE : 0) | (options.sack ? CONN_SACK : 0);
+    stray->conn_flags = CONN_TS | (options.has_wscale ? CONN_WSCALE : 0) |
+                        (options.sack ? CONN_SACK : 0) | (options.ecn ? CONN_ECN : 0);
     stray->tsval = cookie_timestamp(clock, &options);
     stray->tsecr = syn->tsval;
 }
@@ -139,6 +150,7 @@ static bool cookie_comes_back(struct tcp *tcp, struct tcp_listener *listener,
         syn.has_wscale = options.has_wscale;
         syn.wscale = options.wscale;
         syn.sack_permitted = options.sack;
+        syn.flags = options.ecn ? TCP_ECE | TCP_CWR : 0;
     }
     *conn = half_open(tcp, listener, dgram, &syn, now_ns);
     if (*conn) {

@@ -55,14 +55,14 @@ TRACE_TEST_WITH(cookie_with_options, .half_open_max = 2, .rcv_wnd_bytes = 1 << 2
     struct tcp_info info;
 
     fill(t);
-    SEND(t, .flags = SYN, .mss = 1460, .has_wscale = true, .wscale = 9, .sack_permitted = true,
-         .has_ts = true, .tsval = 77);
-    synack = EXPECT(t, .flags = SYN | ACK, .ack = 1, .has_ts = true, .tsecr = 77);
+    SEND(t, .flags = SYN | TCP_ECE | TCP_CWR, .mss = 1460, .has_wscale = true, .wscale = 9,
+         .sack_permitted = true, .has_ts = true, .tsval = 77);
+    synack = EXPECT(t, .flags = SYN | ACK | TCP_ECE, .ack = 1, .has_ts = true, .tsecr = 77);
     assert_true(synack.has_wscale && synack.wscale == 5 && synack.sack_permitted);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1, .win = 100, .has_ts = true, .tsval = 78,
          .tsecr = synack.tsval);
     info = info_of(t->app);
-    assert_true(info.wscale && info.sack && info.timestamps);
+    assert_true(info.wscale && info.sack && info.timestamps && info.ecn);
     assert_int_equal(info.snd_wnd, 100 << 9);
     assert_int_equal(info.mss, 1448);
     trace_write(t, t->app, 100);
@@ -78,12 +78,13 @@ TRACE_TEST_WITH(cookie_without_timestamps, .half_open_max = 2)
     struct tcp_info info;
 
     fill(t);
-    SEND(t, .flags = SYN, .has_wscale = true, .wscale = 9, .sack_permitted = true);
+    SEND(t, .flags = SYN | TCP_ECE | TCP_CWR, .has_wscale = true, .wscale = 9,
+         .sack_permitted = true);
     synack = EXPECT(t, .flags = SYN | ACK, .ack = 1);
     assert_false(synack.has_wscale || synack.sack_permitted || synack.has_ts);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1, .win = 100);
     info = info_of(t->app);
-    assert_false(info.wscale || info.sack || info.timestamps);
+    assert_false(info.wscale || info.sack || info.timestamps || info.ecn);
     assert_int_equal(info.snd_wnd, 100);
     assert_int_equal(info.mss, 536);
 }

@@ -121,6 +121,15 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
     return opt;
 }
 
+/* RFC 3168 6.1.1. A SYN that was lost is sent again without: there are boxes that drop those that
+ * ask (6.1.1.1). */
+static uint8_t ecn_flags_of_syn(const struct tcp_conn *conn)
+{
+    if (conn->state == TCP_SYN_RECEIVED)
+        return conn->flags & CONN_ECN ? TCP_ECE : 0;
+    return tcp_syn_asks_for_ecn(conn) ? TCP_ECE | TCP_CWR : 0;
+}
+
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
  * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
@@ -182,6 +191,7 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     put_be16(hdr->window, window_to_tell(conn, flags & TCP_SYN));
     memset(hdr->checksum, 0, sizeof(hdr->checksum) + sizeof(hdr->urgent));
     if (flags & TCP_SYN) {
+        hdr->flags |= ecn_flags_of_syn(conn);
         end = put_syn_options(conn, end, now_ns);
     } else if (conn->flags & CONN_TS) {
         end = put_timestamps(conn, end, now_ns);
@@ -191,11 +201,22 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     hdr->data_off = (uint8_t)((end - (uint8_t *)hdr) / 4 << 4);
     frame->header_len = (uint16_t)(end - frame->header);
     if (flags & TCP_ACK) {
+        if (conn->flags & CONN_ECE)
+            hdr->flags |= TCP_ECE;
         conn->last_ack_sent = conn->rcv_nxt;
         if (len == 0 || !(conn->flags & CONN_ACK_ALONE))
             conn->flags &= ~(CONN_ACK_NOW | CONN_ACK_ALONE);
         conn->ack_at_ns = 0;
     }
+}
+
+/* RFC 3168 6.1.4 to 6.1.6: routers may mark new data, but no bare ACK, nothing that is sent again
+ * (snd_nxt moves after new data has gone), and no window probe. */
+static uint8_t ecn_of(const struct tcp_conn *conn, uint64_t seq, uint32_t len)
+{
+    return (conn->flags & CONN_ECN) && len > 0 && seq >= conn->snd_nxt && conn->snd_wnd > 0
+               ? IP_ECN_ECT_0
+               : IP_ECN_NOT_ECT;
 }
 
 /* One frame: up to `len` bytes from the cursor (NULL: none). Returns how many it carries. When the
@@ -204,7 +225,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
                      uint8_t flags, uint8_t end_flags, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
-    struct nmio_frame *frame = ip_frame(tcp->ip, &conn->flow, IP_PROTO_TCP, 0);
+    struct nmio_frame *frame = ip_frame(tcp->ip, &conn->flow, IP_PROTO_TCP, ecn_of(conn, seq, len));
     uint16_t at;
     uint32_t taken = 0;
 

@@ -81,6 +81,7 @@ enum tcp_conn_flags {
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
     /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
     CONN_ACK_ALONE = 1 << 16,
+    CONN_ECE = 1 << 17,     /* a mark was seen: every ACK says so until the peer's CWR */
     CONN_COUNTED = 1 << 18, /* in tcp->peers */
     CONN_PROBED = 1 << 19,  /* a shut window was probed, and nothing has come since */
 };
@@ -218,6 +219,12 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
 static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
 {
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+}
+
+/* What our own SYN said last. */
+static inline bool tcp_syn_asks_for_ecn(const struct tcp_conn *conn)
+{
+    return conn->tcp->config.ecn == TCP_ECN_ASK && conn->backoff == 0;
 }
 
 static inline bool tcp_fin_due(const struct tcp_conn *conn)

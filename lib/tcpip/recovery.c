@@ -31,17 +31,22 @@ static void may_be_undone(struct tcp_sender *s)
 static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
+    /* For this window of data, by an ECN echo. */
+    bool reduced = conn->snd_una <= s->ecn_recover && !s->cc.algorithm->own_recovery;
 
     stat_inc(&conn->tcp->stats.fast_recoveries);
     /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
     s->prr_flight =
         max_u32((uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd), conn->mss);
-    s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+    if (!reduced) /* RFC 3168 6.1.2: once, however many tell of it */
+        s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
     s->recovery = RECOVERY_FAST;
     s->recover = conn->snd_nxt;
     s->prr_delivered = s->prr_out = 0;
     s->tlp_out = false;
-    may_be_undone(s);
+    s->undo = false;
+    if (!reduced)
+        may_be_undone(s);
 }
 
 static void leave(struct tcp_conn *conn, const struct tcp_ack *a)

@@ -117,6 +117,7 @@ struct tcp_ops {
     X(t, syncookies_sent, "SYNs answered with a cookie, since too many connections are half open") \
     X(t, syncookies_recv, "connections made of a cookie that came back")                           \
     X(t, syncookies_failed, "ACKs for a listener that bear no valid cookie")                       \
+    X(t, ecn_marks_in, "segments that a router has marked (RFC 3168)")                             \
     X(t, resets_in, "acceptable RSTs received")                                                    \
     X(t, resets_out, "RSTs sent")                                                                  \
     X(t, timeouts, "connections given up because the peer stopped answering")                      \
@@ -145,6 +146,12 @@ struct tcp_stats {
 };
 extern const struct stat_desc tcp_stat_descs[];
 
+enum tcp_ecn {
+    TCP_ECN_NEVER,
+    TCP_ECN_ANSWER, /* with peers that ask for it */
+    TCP_ECN_ASK,    /* our own SYNs ask for it, too */
+};
+
 struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
@@ -156,10 +163,11 @@ struct tcp_config {
                                 tcp_peers_bytes */
     uint32_t time_wait_max;  /* beyond so many in TIME-WAIT the oldest is ended; 0: beyond conns_max
                                 of all states */
-    uint32_t rcv_wnd_bytes;  /* receive window of each connection, at most 1 GiB */
-    uint32_t reasm_max;      /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
-                                kept */
-    uint32_t watermark_mss;  /* new data is asked for when the window admits so many MSS */
+    enum tcp_ecn ecn;
+    uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
+    uint32_t reasm_max;       /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
+                                 kept */
+    uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */
     const char *cc;           /* "cubic", "newreno" or "bbr" */

@@ -21,6 +21,7 @@ const struct config_desc config_descs[] = {
     TCP_FIELD("half_open_max", half_open_max, CONFIG_U32),
     TCP_FIELD("peer_conns_max", peer_conns_max, CONFIG_U32),
     TCP_FIELD("time_wait_max", time_wait_max, CONFIG_U32),
+    TCP_FIELD("ecn", ecn, CONFIG_U32),
     TCP_FIELD("keepalive", keepalive_ns, CONFIG_NS),
     TCP_FIELD("user_timeout", user_timeout_ns, CONFIG_NS),
     TCP_FIELD("time_wait", time_wait_ns, CONFIG_NS),
