@@ -23,23 +23,24 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
         conn->rttvar_us = conn->rttvar_us - conn->rttvar_us / 4 + delta / 4;
         conn->srtt_us = max_u32(conn->srtt_us - conn->srtt_us / 8 + r / 8, 1);
     }
-    rto = conn->srtt_us + max_u64(TCP_RTT_GRANULARITY_US, 4ull * conn->rttvar_us);
-    conn->rto_us = (uint32_t)min_u64(max_u64(rto, TCP_RTO_MIN_US), TCP_RTO_MAX_US);
+    rto = conn->srtt_us + max_u64(TCP_RTO_MARGIN_US, 4ull * conn->rttvar_us);
+    conn->rto_us = (uint32_t)min_u64(rto, TCP_RTO_MAX_US);
     conn->backoff = 0; /* only a sample ends it: Karn's other half */
 }
 
 /*
  * What was sent once gives the exact time; the echoed timestamp, in whole milliseconds, serves
- * where all that is acknowledged was sent again (Karn's algorithm, RFC 6298 3). The least round
- * trip is that of the range sent last, which has waited least for its ACK.
+ * where some of what is acknowledged was sent again (Karn's algorithm, RFC 6298 3): the rest may
+ * have waited for that at the peer. The least round trip is that of the range sent last, which has
+ * waited least for its ACK.
  */
 static void sample_rtt(struct tcp_conn *conn, struct tcp_ack *a)
 {
-    if (a->oldest_sent_ns) {
+    if (a->oldest_sent_ns && !a->again_acked) {
         tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
         a->rtt_us = (uint32_t)min_u64((a->now_ns - a->newest_sent_ns) / NS_PER_US, UINT32_MAX);
         tcp_min_rtt_sample(conn->sender, a->rtt_us, a->now_ns);
-    } else if (a->acked && a->has_tsecr && a->tsecr) {
+    } else if (a->acked && a->has_tsecr) {
         int32_t ms = (int32_t)(tcp_now_ts(conn, a->now_ns) - a->tsecr);
 
         if (ms >= 0)
@@ -71,11 +72,29 @@ static bool is_dsack(const struct tcp_seg *seg, uint64_t start, uint64_t end, ui
     return start < seg->ack64 || (seg->sack_count > 1 && next_start <= start && end <= next_end);
 }
 
+/* In the order of sequence numbers: the newest block is the first of the segment, and what is older
+ * and below it would seem to have come out of order. */
+static void sort_blocks(uint64_t *start, uint64_t *end, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t s = start[i], e = end[i];
+        uint32_t at = i;
+
+        for (; at > 0 && start[at - 1] > s; at--) {
+            start[at] = start[at - 1];
+            end[at] = end[at - 1];
+        }
+        start[at] = s;
+        end[at] = e;
+    }
+}
+
 /* Blocks are believed as far as they lie in what is out. */
 static void take_sacks(struct tcp_conn *conn, const struct tcp_seg *seg, struct tcp_ack *a)
 {
     struct tcp_stats *stats = &conn->tcp->stats;
     uint64_t start[TCP_SACKS_MAX] = {0}, end[TCP_SACKS_MAX] = {0};
+    uint32_t count = 0;
 
     stat_inc(&stats->sacks_in);
     for (uint32_t i = 0; i < seg->sack_count; i++) {
@@ -91,9 +110,13 @@ static void take_sacks(struct tcp_conn *conn, const struct tcp_seg *seg, struct 
             a->dsack = true;
             a->dsack_bytes = end[i] - start[i];
         } else if (end[i] > conn->snd_una) {
-            tcp_sent_sacked(conn, max_u64(start[i], conn->snd_una), end[i], a);
+            start[count] = max_u64(start[i], conn->snd_una);
+            end[count++] = end[i];
         }
     }
+    sort_blocks(start, end, count);
+    for (uint32_t i = 0; i < count; i++)
+        tcp_sent_sacked(conn, start[i], end[i], a);
 }
 
 /* snd_una moves. */
@@ -122,7 +145,7 @@ static void acknowledge(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
 {
     struct tcp_ack a = {.now_ns = now_ns,
                         .flight_before = (uint32_t)tcp_in_flight(conn),
-                        .has_tsecr = (conn->flags & CONN_TS) && seg->has_ts,
+                        .has_tsecr = (conn->flags & CONN_TS) && seg->has_ts && seg->tsecr,
                         .tsecr = seg->tsecr};
     bool sacks = seg->sack_count && (conn->flags & CONN_SACK);
     bool duplicate = is_duplicate(conn, seg);
@@ -140,7 +163,7 @@ static void acknowledge(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
         tcp_recovery_dup_ack(conn, &a);
     }
     if ((seg->flags & TCP_ECE) && (conn->flags & CONN_ECN))
-        tcp_recovery_ecn(conn, now_ns);
+        tcp_recovery_ecn(conn, &a);
     if (a.acked && conn->ops)
         conn->ops->sent(conn->user, conn,
                         min_u64(tcp_offset(conn, conn->snd_una), tcp_offset(conn, conn->snd_end)),
@@ -179,9 +202,8 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
     if (conn->snd_wnd == 0)
         conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
     update_window(conn, seg, now_ns);
-    if (conn->snd_asked < conn->snd_end || (conn->sender && conn->sender->lost_bytes) ||
-        (conn->flags & CONN_CLOSING))
+    if (conn->snd_asked < conn->snd_end || tcp_something_lost(conn) || tcp_fin_due(conn))
         tcp_conn_ready(conn);
-    else if (conn->sender && conn->snd_una == conn->snd_nxt)
-        tcp_sender_idle(conn, now_ns);
+    else if (conn->sender && conn->snd_una == conn->snd_asked)
+        tcp_sender_idle(conn);
 }

@@ -39,6 +39,128 @@ static void dup_ack(struct trace *t, uint32_t ack)
     SEND(t, .flags = ACK, .seq = 1, .ack = ack);
 }
 
+/* --- what an algorithm is told (cc.h) ------------------------------------------------------- */
+
+/* newreno, and what it was told. */
+static struct {
+    struct cc_algorithm algorithm;
+    struct cc_ack ack;
+    uint32_t flight, sent;
+} spy;
+
+static void spy_on_ack(struct cc *cc, const struct cc_ack *ack)
+{
+    spy.ack = *ack;
+    cc_newreno.on_ack(cc, ack);
+}
+
+static void spy_on_sent(struct cc *cc, uint32_t bytes, uint32_t flight, bool app_limited,
+                        uint64_t now_ns)
+{
+    if (spy.sent == 0)
+        spy.flight = flight;
+    spy.sent += bytes;
+}
+
+static void spy_on(struct trace *t)
+{
+    spy.sent = spy.flight = 0;
+    spy.algorithm = cc_newreno;
+    spy.algorithm.on_ack = spy_on_ack;
+    spy.algorithm.on_sent = spy_on_sent;
+    t->tcp->cc = &spy.algorithm;
+}
+
+TRACE_TEST(cc_knows_of_sack)
+{
+    t->sack = true;
+    assert_false(trace_cc(trace_establish(t, 0))->no_sack);
+    t->sack = false;
+    assert_true(trace_cc(trace_establish(t, 1))->no_sack);
+}
+
+/* What is in flight before bytes are sent is not these bytes. */
+TRACE_TEST(cc_on_sent_from_idle)
+{
+    spy_on(t);
+    all_ten_out(t);
+    assert_int_equal(spy.sent, 10 * MSS);
+    assert_int_equal(spy.flight, 0);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+}
+
+/* The slow start after a timeout is recovery, too. */
+TRACE_TEST(cc_in_recovery_after_timeout)
+{
+    spy_on(t);
+    all_ten_out(t);
+    ADVANCE(t, 500);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_true(spy.ack.in_recovery);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_false(spy.ack.in_recovery);
+}
+
+/* Bytes that duplicate ACKs stood for are not delivered a second time. */
+TRACE_TEST(cc_delivered_once)
+{
+    spy_on(t);
+    all_ten_out(t);
+    for (int i = 0; i < 9; i++)
+        dup_ack(t, 1);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).delivered, 10 * MSS);
+}
+
+/* --- F-RTO (RFC 5682 2.1) --------------------------------------------------------------------- */
+
+/* Step 3: the two new segments are not heard of either: the lost ones go, after another timeout. */
+TRACE_TEST(frto_new_bytes_are_lost)
+{
+    ten_out(t);
+    ADVANCE(t, 300);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 10 * MSS, .ack = 1, .len = MSS);
+    EXPECT(t, .flags = ACK, .seq = 1 + 11 * MSS, .ack = 1, .len = MSS);
+    ADVANCE(t, 700);
+    EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->rto_fired, 2);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* RFC 6582 4: nor do duplicate ACKs of what was sent before the second timeout tell of a loss. */
+TRACE_TEST(duplicates_after_a_second_timeout)
+{
+    ten_out(t);
+    ADVANCE(t, 300);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
+    ADVANCE(t, 700);
+    assert_int_equal(STATS(t)->rto_fired, 2);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 11 * MSS);
+    for (int i = 0; i < 5; i++)
+        dup_ack(t, 1 + 11 * MSS);
+    assert_int_equal(STATS(t)->fast_recoveries, 0);
+    trace_take_all(t, NULL);
+}
+
+/* Step 2: the peer's window admits no new segment: the lost ones go at once. */
+TRACE_TEST(frto_window_is_full)
+{
+    t->win = 10 * MSS + 100;
+    ten_out(t);
+    ADVANCE(t, 300);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS, .win = 9 * MSS + 100);
+    EXPECT(t, .flags = ACK, .seq = 1 + MSS, .ack = 1, .len = MSS);
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->rto_fired, 1);
+}
+
 /* --- round-trip time (RFC 6298 2) ------------------------------------------------------------- */
 
 TRACE_TEST(rtt_of_handshake)
@@ -50,6 +172,21 @@ TRACE_TEST(rtt_of_handshake)
     assert_int_equal(info(t).srtt_us, 100000);
     assert_int_equal(info(t).rttvar_us, 50000);
     assert_int_equal(info(t).rto_us, 300000);
+}
+
+/* However steady a path is, its round trip may be late by a delayed ACK before anything is lost. */
+TRACE_TEST(rto_of_a_steady_path)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    for (int i = 0; i < 100; i++) {
+        trace_write(t, app, 100);
+        trace_take_all(t, NULL);
+        ADVANCE(t, 150);
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (uint32_t)info(t).sent);
+    }
+    assert_in_range(info(t).srtt_us, 149000, 151000);
+    assert_in_range(info(t).rto_us, 349000, 360000);
 }
 
 /* 2.3: SRTT = 7/8 SRTT + 1/8 R, RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R|. */
@@ -69,6 +206,20 @@ TRACE_TEST(rtt_of_a_timed_segment)
     assert_int_equal(info(t).srtt_us, 110000);
     assert_int_equal(info(t).rttvar_us, 57500);
     assert_int_equal(info(t).rto_us, 340000);
+}
+
+/* What was sent once and waited behind that for its ACK is not timed either. */
+TRACE_TEST(rtt_behind_a_hole)
+{
+    struct tcp_info before;
+
+    all_ten_out(t);
+    before = info(t);
+    ADVANCE(t, 210);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    ADVANCE(t, 50);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(info(t).srtt_us, before.srtt_us);
 }
 
 /* RFC 6298 3, Karn: a segment that was sent twice gives no sample. */
@@ -256,7 +407,7 @@ TRACE_TEST_WITH(timeouts_in_a_row, .configure = no_mtu_probing)
     for (size_t i = 0; i < array_len(ms); i++) {
         ADVANCE(t, ms[i] - 1);
         EXPECT_NOTHING(t);
-        ADVANCE(t, 1);
+        ADVANCE(t, 2); /* of a round trip of 1 us, the next tick */
         EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
         assert_int_equal(info(t).ssthresh, 5 * MSS);
         assert_int_equal(info(t).cwnd, MSS);
@@ -491,8 +642,17 @@ TRACE_TEST(counters_of_bytes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cc_knows_of_sack),
+        cmocka_unit_test(cc_on_sent_from_idle),
+        cmocka_unit_test(cc_in_recovery_after_timeout),
+        cmocka_unit_test(cc_delivered_once),
+        cmocka_unit_test(frto_new_bytes_are_lost),
+        cmocka_unit_test(duplicates_after_a_second_timeout),
+        cmocka_unit_test(frto_window_is_full),
         cmocka_unit_test(rtt_of_handshake),
+        cmocka_unit_test(rto_of_a_steady_path),
         cmocka_unit_test(rtt_of_a_timed_segment),
+        cmocka_unit_test(rtt_behind_a_hole),
         cmocka_unit_test(rtt_karn),
         cmocka_unit_test(rtt_of_a_timestamp),
         cmocka_unit_test(rtt_of_a_forged_timestamp),

@@ -257,6 +257,10 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
 void tcp_conn_ready(struct tcp_conn *conn)
 {
     conn->tcp->pull_owed = true;
+    if (conn->flags & CONN_SENDERLESS) { /* there is more to do than to send data */
+        conn->flags &= ~CONN_SENDERLESS;
+        list_remove(&conn->ready);
+    }
     if (!list_linked(&conn->ready))
         list_push_tail(&conn->tcp->ready, &conn->ready);
 }
@@ -285,6 +289,7 @@ void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
     else
         timer_disarm(&tcp->wheel, &conn->timer);
     list_remove(&conn->ready);
+    conn->flags &= ~CONN_SENDERLESS;
     list_push_tail(&tcp->dead, &conn->ready);
     tcp_sender_release(conn);
     table_remove(tcp, conn);

@@ -40,9 +40,10 @@
 #define TCP_MSS_MIN          88       /* a smaller one is an attack: headers for nothing */
 #define TCP_RTO_INITIAL_US   1000000u /* RFC 6298 2.1 */
 #define TCP_RTO_AFTER_SYN_US 3000000u /* RFC 6298 5.7: the SYN was lost and there is no sample */
-/* RFC 6298 2.4 wants 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for it.
- * Delayed ACKs (at most 200 ms in common stacks) bound it from below. */
-#define TCP_RTO_MIN_US            200000u
+/* RFC 6298 2.4 wants at least 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for
+ * it. Delayed ACKs (at most 200 ms in common stacks) bound it from below, and add to the round trip
+ * however long that is: every ACK is a sample, so that of a steady path RTTVAR is nothing. */
+#define TCP_RTO_MARGIN_US         200000u
 #define TCP_RTO_MAX_US            60000000u /* RFC 6298 2.5 */
 #define TCP_RTT_GRANULARITY_US    1000u     /* G of RFC 6298: the timer wheel's tick */
 #define TCP_SYN_RETRIES           7 /* 1+2+4+8+16+32+60+60 s: R2 of RFC 9293 3.8.3 for a SYN */
@@ -78,6 +79,7 @@ enum tcp_conn_flags {
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
     /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
     CONN_ACK_ALONE = 1 << 16,
+    CONN_SENDERLESS = 1 << 17, /* on tcp->senderless, by its `ready` */
 };
 
 struct tcp_conn {

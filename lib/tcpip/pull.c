@@ -20,8 +20,9 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
     return (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
 }
 
-/* What is asked for counts as sent from now on: against the pace, and in rate reduction. */
-static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
+/* What is asked for counts as sent from now on: against the pace, and in rate reduction. `flight`
+ * was out before. */
+static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t flight, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
 
@@ -29,21 +30,23 @@ static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
     if (s->recovery == RECOVERY_FAST)
         s->prr_out += (uint32_t)bytes;
     if (s->cc.algorithm->on_sent)
-        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)tcp_in_flight(conn),
+        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)flight,
                                  s->app_limited_until != 0, now_ns);
 }
 
-/* One question to the application, for `want` bytes from `from` on. */
+/* One question to the application, for `want` bytes from `from` on, which count as in flight. */
 static enum asked ask(struct tcp_conn *conn, uint64_t from, uint64_t want, uint32_t *promised,
                       uint64_t now_ns)
 {
+    uint64_t flight = tcp_in_flight(conn);
+
     stat_inc(&conn->tcp->stats.fills);
     *promised = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(*promised <= want);
     if (*promised > 0) {
-        asked_for(conn, *promised, now_ns);
+        asked_for(conn, *promised, flight - min_u64(flight, want), now_ns);
         return ASKED_ENOUGH;
     }
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -136,37 +139,6 @@ static enum asked wait_for_pace(struct tcp_conn *conn)
     return ASKED_ENOUGH;
 }
 
-static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
-{
-    struct tcp_sender *s = conn->sender;
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
-    struct tcp_sent *range;
-
-    if (s->frto == FRTO_NEW_SENT && conn->snd_asked < conn->snd_end)
-        return ASKED_ENOUGH;
-    while ((range = list_first(&s->lost, struct tcp_sent, link))) {
-        uint64_t unanswered = asked_unanswered(conn);
-        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
-        enum asked rc;
-
-        if (want == 0 || unanswered >= asked_max)
-            return ASKED_ENOUGH;
-        if (pace == 0)
-            return wait_for_pace(conn);
-        if (range->flags & SENT_FIN) {
-            if (fin_can_ride(conn, range))
-                return ASKED_ENOUGH;
-            resend_fin(conn, range, now_ns);
-            continue;
-        }
-        want = min_u64(want, min_u64(pace, asked_max - unanswered));
-        rc = ask_lost(conn, range, want, now_ns);
-        if (rc != ASKED_ENOUGH)
-            return rc;
-    }
-    return ASKED_ENOUGH;
-}
-
 /*
  * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window
  * admits 10 segments. Exceptions: nothing is in flight, so that no ACK would come to open it
@@ -222,6 +194,40 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
     return 0;
 }
 
+static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
+    struct tcp_sent *range;
+
+    if (s->frto == FRTO_NEW_SENT) {
+        if (conn->snd_asked > s->recover || new_portion(conn, now_ns))
+            return ASKED_ENOUGH;
+        s->frto = FRTO_OFF; /* RFC 5682 2.1, 2: no new segment may go */
+    }
+    while ((range = list_first(&s->lost, struct tcp_sent, link))) {
+        uint64_t unanswered = asked_unanswered(conn);
+        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
+        enum asked rc;
+
+        if (want == 0 || unanswered >= asked_max)
+            return ASKED_ENOUGH;
+        if (pace == 0)
+            return wait_for_pace(conn);
+        if (range->flags & SENT_FIN) {
+            if (fin_can_ride(conn, range))
+                return ASKED_ENOUGH;
+            resend_fin(conn, range, now_ns);
+            continue;
+        }
+        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        rc = ask_lost(conn, range, want, now_ns);
+        if (rc != ASKED_ENOUGH)
+            return rc;
+    }
+    return ASKED_ENOUGH;
+}
+
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
 {
     uint32_t asked_max = conn->tcp->config.asked_max_bytes;
@@ -265,8 +271,11 @@ static void pull_fin(struct tcp_conn *conn, uint64_t now_ns)
     if (!tcp_fin_due(conn) || conn->snd_nxt != conn->snd_end ||
         (!tcp_fin_fits(conn) && conn->snd_una != conn->snd_nxt)) /* alone, it probes the window */
         return;
-    if (!tcp_sent_new(conn, conn->snd_nxt, conn->snd_nxt + 1, SENT_FIN, now_ns))
+    if (!tcp_sent_new(conn, conn->snd_nxt, conn->snd_nxt + 1, SENT_FIN, now_ns)) {
+        if (!conn->rto_at_ns) /* no range is free: it is tried again */
+            tcp_rto_arm(conn, now_ns);
         return;
+    }
     tcp_emit_bare(conn, conn->snd_nxt, TCP_ACK | TCP_FIN, now_ns);
     tcp_fin_is_out(conn);
     tcp_sent_something(conn, conn->snd_una == conn->snd_end, now_ns);
@@ -389,6 +398,7 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
         case ASKED_NO_SENDER:
             list_remove(&conn->ready);
             list_push_tail(&tcp->senderless, &conn->ready);
+            conn->flags |= CONN_SENDERLESS;
             break;
         default:
             break;

@@ -159,11 +159,9 @@ void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns)
 
         if (conn->snd_nxt - conn->snd_una <= conn->mss)
             pto_us += TLP_MAX_ACK_DELAY_US;
-        pto_us = max_u64(pto_us, 2 * TCP_RTT_GRANULARITY_US);
-        if (pto_us < us) {
-            s->loss_timer = LOSS_TIMER_PROBE;
-            us = pto_us;
-        }
+        /* Where the timeout would come first, the probe comes in its place: it costs no window. */
+        us = min_u64(max_u64(pto_us, 2 * TCP_RTT_GRANULARITY_US), us);
+        s->loss_timer = LOSS_TIMER_PROBE;
     }
     conn->rto_at_ns = now_ns + us * NS_PER_US;
     tcp_timer_arm(conn);

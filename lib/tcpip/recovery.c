@@ -28,20 +28,67 @@ static void may_be_undone(struct tcp_sender *s)
     s->undo_bytes = 0;
 }
 
+/* Before an ACK counts: was the window what kept more from being sent? The watermark leaves up to
+ * half of it for the next read. */
+static void note_limit(struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t sent = conn->snd_nxt - conn->snd_una + a->acked;
+
+    if (a->flight_before * 2ull < s->cc.cwnd)
+        return;
+    if (conn->snd_una > s->limited_until)
+        s->limited_flight = 0;
+    s->limited_flight = max_u32(s->limited_flight, (uint32_t)min_u64(sent, a->flight_before));
+    s->limited_until = conn->snd_nxt;
+}
+
+/* In this round. ACKs that arrive together find ever less in flight, because nothing is sent in
+ * between, and are no less ACKs of a window that was full. */
+static bool window_limited(const struct tcp_conn *conn)
+{
+    return conn->snd_una <= conn->sender->limited_until;
+}
+
+/* FlightSize of RFC 5681. Beyond cwnd lies only what limited transmit has sent, which does not
+ * count (3.2). */
+static uint32_t flight_size(const struct tcp_conn *conn, const struct tcp_ack *a)
+{
+    const struct tcp_sender *s = conn->sender;
+    uint64_t flight = conn->snd_nxt - conn->snd_una + a->acked;
+
+    if (window_limited(conn))
+        flight = max_u64(flight, s->limited_flight);
+    return (uint32_t)max_u64(min_u64(flight, s->cc.cwnd), conn->mss);
+}
+
+/* RFC 3168 6.1.2: the peer stops its echo when it is told that the window was reduced, for whatever
+ * reason; until a round trip later the echo asks for nothing more. */
+static void answered_congestion(struct tcp_conn *conn)
+{
+    if (!(conn->flags & CONN_ECN))
+        return;
+    conn->sender->ecn_recover = conn->snd_nxt;
+    conn->sender->cwr_owed = true;
+}
+
 static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
 
     stat_inc(&conn->tcp->stats.fast_recoveries);
-    /* Beyond cwnd lies only what limited transmit has sent, which does not count (RFC 5681 3.2). */
-    s->prr_flight =
-        max_u32((uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd), conn->mss);
-    s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+    s->prr_flight = flight_size(conn, a);
+    if (conn->snd_una < s->ecn_recover) { /* an ECN echo has had its answer in this round */
+        s->undo = false;
+    } else {
+        s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
+        may_be_undone(s);
+        answered_congestion(conn);
+    }
     s->recovery = RECOVERY_FAST;
     s->recover = conn->snd_nxt;
     s->prr_delivered = s->prr_out = 0;
-    s->tlp_out = false;
-    may_be_undone(s);
+    s->tlp_out = s->lost_anew = false;
 }
 
 static void leave(struct tcp_conn *conn, const struct tcp_ack *a)
@@ -70,7 +117,7 @@ static void undo(struct tcp_conn *conn, const struct tcp_ack *a)
     tcp_sent_all_in_air(conn);
     s->cc.algorithm->on_undo(&s->cc, a->now_ns);
     s->undo = false;
-    s->reordering_seen = true; /* what came so late was overtaken */
+    s->reordering_seen |= s->recovery == RECOVERY_FAST; /* what came so late was overtaken */
     s->recovery = RECOVERY_NONE;
     s->frto = FRTO_OFF;
     s->dup_acks = 0;
@@ -181,7 +228,7 @@ static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
     if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
         return;
     stat_inc(&conn->tcp->stats.tlp_recoveries);
-    s->cc.algorithm->on_loss(&s->cc, max_u32(a->flight_before, conn->mss), a->now_ns);
+    s->cc.algorithm->on_loss(&s->cc, flight_size(conn, a), a->now_ns);
     if (!s->cc.algorithm->own_recovery)
         s->cc.cwnd = max_u32(s->cc.ssthresh, conn->mss);
     s->cc.algorithm->on_recovered(&s->cc, a->now_ns);
@@ -209,7 +256,9 @@ static void newreno_acked(struct tcp_conn *conn, struct tcp_ack *a)
     if (s->recovery == RECOVERY_NONE)
         known = s->sacked_bytes;
     s->sacked_bytes -= known;
-    a->delivered -= (uint32_t)min_u64(known, a->delivered);
+    known = min_u64(known, a->delivered);
+    a->delivered -= (uint32_t)known;
+    s->delivered -= known;
     if (s->recovery != RECOVERY_FAST)
         s->dup_acks = 0;
 }
@@ -244,9 +293,8 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery 
                          .rtt_us = a->rtt_us,
                          .min_rtt_us = tcp_min_rtt_us(s),
                          .srtt_us = conn->srtt_us,
-                         .in_recovery = s->recovery == RECOVERY_FAST,
-                         /* The watermark leaves up to half of the window for the next read. */
-                         .window_limited = a->flight_before * 2ull >= s->cc.cwnd};
+                         .in_recovery = s->recovery != RECOVERY_NONE,
+                         .window_limited = window_limited(conn)};
 
     /* After a timeout an ACK also covers what had arrived before it: where no SACK has told of
      * that, it counts as one segment (RFC 3465 2.3). */
@@ -288,6 +336,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     enum tcp_recovery before;
     bool reducing;
 
+    note_limit(conn, a);
     if (!has_sack(conn) && a->acked)
         newreno_acked(conn, a);
     if (a->dsack) {
@@ -302,11 +351,13 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     reducing = before == RECOVERY_FAST && !s->cc.algorithm->own_recovery;
     if (s->recovery != RECOVERY_NONE && conn->snd_una >= s->recover)
         leave(conn, a);
+    if (before == RECOVERY_FAST && s->recovery == RECOVERY_NONE && s->lost_anew)
+        enter_fast(conn, a);
     reorder_ns = find_losses(conn, a);
     tcp_recovery_lost(conn, a);
     if (s->recovery == RECOVERY_FAST && !s->cc.algorithm->own_recovery)
         rate_reduction(conn, a);
-    else if (!reducing)
+    else if (!reducing && s->frto != FRTO_NEW_SENT) /* whose two segments are all that may go */
         tell_cc(conn, a, before);
     if (s->cc.algorithm->wants_rate)
         mark_delivery(s, a);
@@ -329,6 +380,7 @@ void tcp_recovery_dup_ack(struct tcp_conn *conn, struct tcp_ack *a)
     uint64_t known = min_u64(conn->mss, out) + s->lost_bytes + s->sacked_bytes;
     uint64_t arrived = min_u64(conn->mss, out - min_u64(known, out));
 
+    note_limit(conn, a);
     if (s->frto != FRTO_OFF && frto_ack(conn, a))
         undo(conn, a);
     s->dup_acks++;
@@ -375,10 +427,10 @@ void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns)
         s->sacked_bytes = 0;
     s->cc.algorithm->on_rto(&s->cc, (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, TCP_CWND_MAX),
                             !again, now_ns);
-    if (!again) {
+    if (!again)
         may_be_undone(s);
-        s->recover = conn->snd_nxt;
-    }
+    answered_congestion(conn);
+    s->recover = conn->snd_nxt; /* RFC 6582 4: duplicate ACKs of all that are no news */
     s->recovery = RECOVERY_RTO;
     s->frto = !again && !(conn->flags & CONN_TS) ? FRTO_FIRST_ACK : FRTO_OFF;
     s->dup_acks = 0;
@@ -387,16 +439,15 @@ void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /* RFC 3168 6.1.2: as if a segment had been lost, once a round trip. */
-void tcp_recovery_ecn(struct tcp_conn *conn, uint64_t now_ns)
+void tcp_recovery_ecn(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
 
     if (s->recovery != RECOVERY_NONE || conn->snd_una <= s->ecn_recover)
         return;
     stat_inc(&conn->tcp->stats.ecn_reductions);
-    s->cc.algorithm->on_ecn(&s->cc, (uint32_t)tcp_in_flight(conn), now_ns);
-    s->ecn_recover = conn->snd_nxt;
-    s->cwr_owed = true;
+    s->cc.algorithm->on_ecn(&s->cc, flight_size(conn, a), a->now_ns);
+    answered_congestion(conn);
 }
 
 /*

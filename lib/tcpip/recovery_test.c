@@ -34,6 +34,9 @@ static struct trace_app *out(struct trace *t, uint32_t n, uint64_t bytes)
 #define SACK(t, ack_, ...)                                                                         \
     SEND(t, .flags = ACK, .seq = 1, .ack = ack_, .has_ts = true, .tsval = ++(t)->ts_base,          \
          .tsecr = tcp_now_ts((t)->app->conn, (t)->now_ns) - RTT, __VA_ARGS__)
+#define ECHO(t, ack_)                                                                              \
+    SEND(t, .flags = ACK | ECE, .seq = 1, .ack = ack_, .has_ts = true, .tsval = ++(t)->ts_base,    \
+         .tsecr = tcp_now_ts((t)->app->conn, (t)->now_ns) - RTT)
 #define BLOCKS(...)                                                                                \
     .sacks = {__VA_ARGS__},                                                                        \
     .sack_count = sizeof((struct tcp_sack[]){__VA_ARGS__}) / sizeof(struct tcp_sack)
@@ -100,6 +103,16 @@ TRACE_TEST(reordering)
     assert_int_equal(STATS(t)->retrans_segs, 0);
 }
 
+/* An ACK was lost, the next one tells of two blocks at once, the newer first: no reordering. */
+TRACE_TEST(blocks_newest_first)
+{
+    out(t, 12, 12 * MSS);
+    SACK(t, 1, BLOCKS({S(8), S(10)}, {S(4), S(6)}));
+    assert_false(info(t).reordering);
+    trace_take_all(t, NULL);
+    SACK(t, S(12));
+}
+
 /* A retransmission that is lost, too, is found by time, without a timeout (RFC 8985 3.1). */
 TRACE_TEST(lost_retransmission)
 {
@@ -145,6 +158,24 @@ TRACE_TEST(probe_with_new_bytes)
     EXPECT_NOTHING(t);
     assert_int_equal(STATS(t)->tlp_probes, 1);
     assert_int_equal(STATS(t)->retrans_segs, 0);
+}
+
+/* 7.2: where two round trips are longer than the timeout, the probe takes its place. */
+TRACE_TEST(probe_instead_of_timeout)
+{
+    struct trace_app *app = out(t, 1, MSS);
+
+    SACK(t, S(1));
+    app->conn->srtt_us = 1000 * 1000;
+    app->conn->rto_us = 1200 * 1000;
+    trace_write(t, app, 2 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    ADVANCE(t, 1199);
+    EXPECT_NOTHING(t);
+    ADVANCE(t, 2);
+    EXPECT(t, .flags = ACK, .seq = S(2), .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->rto_fired, 0);
+    SACK(t, S(3));
 }
 
 /* RFC 3522: the ACK of the original, late, undoes the reduction and stops further retransmissions.
@@ -223,6 +254,35 @@ TRACE_TEST(a_thousand_splinters)
     assert_int_equal(app->conn->sender->range_count, 0);
 }
 
+static void few_ranges(struct trace *t, struct tcp_config *config)
+{
+    config->ranges_max = 64;
+}
+
+/* And they are not all of the ranges that there are: who comes later is believed as well. */
+TRACE_TEST_WITH(splinters_leave_some_for_others, .configure = few_ranges)
+{
+    struct trace_app *app = out(t, 10, 10 * MSS), *other;
+
+    for (uint32_t n = 1; n < 1000; n += 2)
+        SACK(t, 1, BLOCKS({1 + n, 2 + n}));
+    assert_true(STATS(t)->sack_ignored > 0);
+    trace_take_all(t, NULL);
+    other = trace_establish(t, 1);
+    trace_write(t, other, 10 * MSS);
+    assert_true(trace_take_all(t, NULL) > 0);
+    for (uint32_t n = 1; n < 9; n += 2)
+        SEND(t, .port = 1, .flags = ACK, .seq = 1, .ack = 1, .has_ts = true, .tsval = ++t->ts_base,
+             .tsecr = tcp_now_ts(other->conn, t->now_ns), BLOCKS({S(n), S(n + 1)}));
+    assert_int_equal(other->conn->sender->sacked_bytes, 4 * MSS);
+    trace_take_all(t, NULL);
+    SACK(t, S(10));
+    tcp_abort(app->conn, t->now_ns);
+    tcp_abort(other->conn, t->now_ns);
+    trace_turn(t);
+    trace_take_all(t, NULL);
+}
+
 /* RFC 6937: over the round trip, one segment goes for every 1 / beta that arrive. */
 TRACE_TEST(proportional_rate_reduction)
 {
@@ -238,6 +298,109 @@ TRACE_TEST(proportional_rate_reduction)
     assert_in_range(info(t).in_flight, 9 * MSS, 11 * MSS);
     ADVANCE(t, RTT);
     trace_take_all(t, NULL);
+}
+
+/* RFC 6675 5: what was sent in recovery, and lost, is another loss: the window is reduced again,
+ * when the first one is mended. */
+TRACE_TEST(loss_in_recovery)
+{
+    uint32_t end;
+
+    out(t, 20, 1000 * MSS);
+    SACK(t, 1, BLOCKS({S(1), S(20)}));
+    assert_true(trace_take_all(t, NULL) >= 4); /* the first again, and new ones */
+    end = 1 + (uint32_t)info(t).sent;
+    ADVANCE(t, RTT);
+    SACK(t, 1, BLOCKS({S(21), end}, {S(1), S(20)}));
+    assert_true(trace_take_all(t, NULL) >= 2); /* both again */
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_int_equal(info(t).ssthresh, 10 * MSS);
+    ADVANCE(t, RTT);
+    SACK(t, end);
+    assert_int_equal(STATS(t)->fast_recoveries, 2);
+    assert_true(info(t).ssthresh < 10 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* A delay of everything is no reordering: three SACKs stay enough afterwards. */
+TRACE_TEST(spurious_timeout_is_no_reordering)
+{
+    out(t, 10, 10 * MSS);
+    ADVANCE(t, 1000);
+    trace_take_all(t, NULL);
+    SEND(t, .flags = ACK, .seq = 1, .ack = S(5), .has_ts = true, .tsval = ++t->ts_base,
+         .tsecr = tcp_now_ts(t->app->conn, t->now_ns) - 1000 - RTT);
+    assert_int_equal(STATS(t)->spurious_rtos, 1);
+    assert_false(info(t).reordering);
+    SACK(t, S(10));
+}
+
+/* RFC 3168 6.1.2: a loss is told with CWR, too, and the echo until then asks for no more. */
+TRACE_TEST(echo_after_loss)
+{
+    struct trace_app *app = out(t, 20, 1000 * MSS);
+    struct trace_seg again, new;
+
+    app->conn->flags |= CONN_ECN;
+    SACK(t, 1, BLOCKS({S(1), S(12)}));
+    again = EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    new = EXPECT(t, .flags = ACK | CWR, .seq = S(20), .ack = 1, .len = MSS);
+    assert_true(again.len == new.len);
+    trace_take_all(t, NULL);
+    ADVANCE(t, RTT);
+    ECHO(t, S(20));
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->ecn_reductions, 0);
+    assert_int_equal(info(t).ssthresh, 10 * MSS);
+}
+
+/* And an echo before the loss has had its answer. */
+TRACE_TEST(loss_after_echo)
+{
+    struct trace_app *app = out(t, 20, 20 * MSS);
+    uint32_t ssthresh;
+
+    app->conn->flags |= CONN_ECN;
+    ECHO(t, S(1));
+    assert_int_equal(STATS(t)->ecn_reductions, 1);
+    ssthresh = info(t).ssthresh;
+    assert_int_equal(ssthresh, 16 * MSS);
+    SACK(t, S(1), BLOCKS({S(2), S(12)}));
+    EXPECT(t, .flags = ACK, .seq = S(1), .ack = 1, .len = MSS);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_int_equal(info(t).ssthresh, ssthresh);
+    SACK(t, S(20));
+}
+
+/* ACKs that arrive together: of a full window all make it grow, however late in the turn they come.
+ */
+TRACE_TEST(acks_in_one_turn)
+{
+    struct trace_app *app = out(t, 40, 1000 * MSS);
+
+    t->hold = true;
+    for (uint32_t n = 1; n <= 40; n++)
+        SACK(t, S(n));
+    t->hold = false;
+    trace_turn(t);
+    assert_int_equal(trace_cc(app)->cwnd, 80 * MSS);
+    trace_take_all(t, NULL);
+}
+
+/* And a loss that the last of them tells of halves what was in flight before they came. */
+TRACE_TEST(loss_after_acks_in_one_turn)
+{
+    out(t, 40, 40 * MSS);
+    t->hold = true;
+    for (uint32_t n = 1; n <= 30; n++)
+        SACK(t, S(n));
+    SACK(t, S(30), BLOCKS({S(31), S(40)}));
+    t->hold = false;
+    trace_turn(t);
+    trace_take_all(t, NULL);
+    assert_int_equal(STATS(t)->fast_recoveries, 1);
+    assert_in_range(info(t).ssthresh, 19 * MSS, 21 * MSS);
+    SACK(t, S(40));
 }
 
 /* With pacing, a window of 40 segments, of which 9 are out, does not leave in one burst. */
@@ -284,15 +447,24 @@ int main(void)
         cmocka_unit_test(several_holes),
         cmocka_unit_test(reordering_window),
         cmocka_unit_test(reordering),
+        cmocka_unit_test(blocks_newest_first),
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
         cmocka_unit_test(probe_with_new_bytes),
+        cmocka_unit_test(probe_instead_of_timeout),
         cmocka_unit_test(spurious_timeout),
         cmocka_unit_test(undone_by_dsack),
         cmocka_unit_test(reneging),
         cmocka_unit_test(impossible_blocks),
         cmocka_unit_test(a_thousand_splinters),
+        cmocka_unit_test(splinters_leave_some_for_others),
         cmocka_unit_test(proportional_rate_reduction),
+        cmocka_unit_test(loss_in_recovery),
+        cmocka_unit_test(spurious_timeout_is_no_reordering),
+        cmocka_unit_test(echo_after_loss),
+        cmocka_unit_test(loss_after_echo),
+        cmocka_unit_test(acks_in_one_turn),
+        cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),
         cmocka_unit_test(rate_cap),
     };

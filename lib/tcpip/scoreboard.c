@@ -4,11 +4,13 @@
  *
  * Every change of a range's state goes through here, so that the sums of struct tcp_sender are
  * right by construction. Ranges come from one pool for all connections. What a peer's SACKs cut
- * into pieces may take at most three quarters of it, and of one connection at most
- * TCP_RANGES_MAX: beyond, a SACK that would cut is not believed. New bytes for which there is no
- * range are joined to the last one, as if that had been sent together with them.
+ * into pieces may take at most three quarters of it, and of one connection at most what is left for
+ * the others, and TCP_RANGES_MAX: beyond, a SACK that would cut is not believed. New bytes for
+ * which there is no range are joined to the last one, as if that had been sent together with them.
  */
 #include "priv.h"
+
+#define SENT_SINGULAR (SENT_FIN | SENT_MTU_PROBE) /* what is never part of another range */
 
 static uint64_t range_bytes(const struct tcp_sent *range)
 {
@@ -88,10 +90,9 @@ bool tcp_sent_new(struct tcp_conn *conn, uint64_t seq, uint64_t end, uint8_t fla
     }
     range = range_alloc(conn);
     if (!range) {
-        if (!last || last->state != SENT_IN_AIR)
+        if (!last || last->state != SENT_IN_AIR || ((last->flags | flags) & SENT_SINGULAR))
             return false;
         last->end = end;
-        last->flags |= flags;
         return true;
     }
     range->seq = seq;
@@ -193,6 +194,7 @@ void tcp_sent_acked(struct tcp_conn *conn, uint64_t ack, struct tcp_ack *a)
     while ((range = tcp_sent_first(s)) && range->seq < ack) {
         uint64_t bytes = min_u64(ack, range->end) - range->seq;
 
+        a->again_acked |= range->flags & SENT_AGAIN;
         if (range->state != SENT_SACKED)
             delivered(conn, range, bytes, a);
         if (ack < range->end) {
@@ -214,7 +216,7 @@ void tcp_sent_acked(struct tcp_conn *conn, uint64_t ack, struct tcp_ack *a)
 static bool join(struct tcp_conn *conn, struct tcp_sent *first, struct tcp_sent *second)
 {
     if (first->state != second->state || first->end != second->seq ||
-        ((first->flags | second->flags) & (SENT_FIN | SENT_MTU_PROBE)))
+        ((first->flags | second->flags) & SENT_SINGULAR))
         return false;
     first->end = second->end;
     first->flags |= second->flags & SENT_AGAIN;
@@ -241,12 +243,15 @@ static struct tcp_sent *range_find(struct tcp_sender *s, uint64_t seq)
     return range;
 }
 
+/* As long as more are left than the connection has: however many peers cut all they can, each gets
+ * an equal share, and so does one that comes later and means well. */
 static bool may_cut(const struct tcp_conn *conn)
 {
     const struct mem_pool *pool = &conn->tcp->ranges;
+    uint32_t most = pool->capacity - pool->capacity / 4;
 
     return conn->sender->range_count < TCP_RANGES_MAX &&
-           pool->in_use < pool->capacity - pool->capacity / 4;
+           pool->in_use + conn->sender->range_count < most;
 }
 
 /* One range, of which nothing was known, is in the peer's hands. Returns the range it is part of
@@ -318,6 +323,7 @@ static void count_lost(struct tcp_conn *conn, const struct tcp_sent *range, stru
     uint64_t bytes = range_bytes(range);
 
     s->lost_total += bytes;
+    s->lost_anew |= s->recovery == RECOVERY_FAST && range->seq >= s->recover;
     a->lost += (uint32_t)bytes;
     if (s->cc.algorithm->on_lost)
         s->cc.algorithm->on_lost(

@@ -25,12 +25,13 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     list_init(&s->in_air);
     list_init(&s->lost);
     list_init(&s->asked);
-    s->high_acked = s->recover = s->ecn_recover = conn->snd_una - 1;
+    s->high_acked = s->recover = s->ecn_recover = s->limited_until = conn->snd_una - 1;
     s->reo_wnd_mult = 1;
     s->min_rtt_us[0] = s->min_rtt_us[1] = UINT32_MAX;
     s->delivered_ns = s->first_sent_ns = now_ns;
     tcp_mtu_start(conn, s, now_ns);
     cc_open(&s->cc, conn->tcp->cc, conn->mss, now_ns);
+    s->cc.no_sack = !(conn->flags & CONN_SACK);
     if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1: a slow beginning, once */
         s->cc.cwnd = conn->mss;
         conn->flags &= ~CONN_SYN_LOST;
@@ -68,7 +69,6 @@ void tcp_sender_release(struct tcp_conn *conn)
 {
     struct tcp *tcp = conn->tcp;
     struct tcp_sender *s = conn->sender;
-    struct list *node;
 
     if (!s)
         return;
@@ -78,18 +78,21 @@ void tcp_sender_release(struct tcp_conn *conn)
     conn->sender = NULL;
     conn->flags &= ~CONN_PACED;
     mem_pool_put(&tcp->senders, s);
-    node = list_pop_head(&tcp->senderless);
-    if (node)
-        tcp_conn_ready(list_entry(node, struct tcp_conn, ready));
+    if (!list_empty(&tcp->senderless))
+        tcp_conn_ready(list_entry(tcp->senderless.next, struct tcp_conn, ready));
 }
 
-/* Nothing is out and nothing is to be sent. */
-void tcp_sender_idle(struct tcp_conn *conn, uint64_t now_ns)
+/* Nothing is out, nothing is to be sent, and no answer is awaited. What the sender knows is kept
+ * unless somebody needs the place now. */
+void tcp_sender_idle(struct tcp_conn *conn)
 {
+    struct tcp *tcp = conn->tcp;
     struct tcp_sender *s = conn->sender;
 
-    if (!list_linked(&s->idle))
-        list_push_tail(&conn->tcp->idle_senders, &s->idle);
+    if (!list_empty(&tcp->senderless))
+        tcp_sender_release(conn);
+    else if (!list_linked(&s->idle))
+        list_push_tail(&tcp->idle_senders, &s->idle);
 }
 
 void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns)

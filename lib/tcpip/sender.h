@@ -114,6 +114,7 @@ struct tcp_sender {
     bool undo_ts_known; /* undo_ts is the timestamp of the first segment sent again since */
     bool tlp_again;     /* the probe out was sent before; else it is new */
     bool tlp_out;       /* a loss probe is out, of which tlp_end is the end */
+    bool lost_anew;     /* what was first sent in this recovery: lost at its lower rate */
     bool cwr_owed;      /* the next new segment bears CWR (RFC 3168 6.1.2) */
     uint32_t undo_ts;
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
@@ -121,6 +122,9 @@ struct tcp_sender {
     uint64_t tlp_end;
     uint64_t ecn_recover; /* no second reaction to ECN before snd_una is here */
     uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937; the last is RecoverFS */
+    /* The window was in use, with so much in flight, when SND.NXT was here. */
+    uint32_t limited_flight;
+    uint64_t limited_until;
     /* Delivery rate (draft-cheng-iccrg-delivery-rate-estimation 3.1). */
     uint64_t delivered, delivered_ns, first_sent_ns, lost_total;
     uint64_t app_limited_until; /* `delivered` then; 0: not limited */
@@ -141,6 +145,7 @@ struct tcp_ack {
     bool dsack;
     uint64_t dsack_bytes;
     bool app_limited; /* the newest range was sent when there was nothing else to send */
+    bool again_acked; /* some of what is acknowledged in order was sent more than once */
     bool sack_news;   /* a SACK told something new */
     bool has_tsecr;
     uint32_t tsecr;
@@ -149,7 +154,7 @@ struct tcp_ack {
 /* sender.c */
 bool tcp_sender_want(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_sender_release(struct tcp_conn *conn);
-void tcp_sender_idle(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_sender_idle(struct tcp_conn *conn);
 void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns);
 uint64_t tcp_pace_bps(const struct tcp_conn *conn);
 uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns);
@@ -185,7 +190,7 @@ void tcp_recovery_lost(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_recovery_reorder(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_first_segment_lost(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_recovery_timeout(struct tcp_conn *conn, uint64_t now_ns);
-void tcp_recovery_ecn(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_recovery_ecn(struct tcp_conn *conn, const struct tcp_ack *a);
 bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns);
 
 static inline struct tcp_sent *tcp_sent_first(const struct tcp_sender *s)

@@ -81,12 +81,15 @@ static void window_timeout(struct tcp_conn *conn, uint64_t now_ns)
 static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
-    const struct tcp_sent *first = tcp_sent_first(conn->sender);
+    struct tcp_sender *s = conn->sender;
+    const struct tcp_sent *first = tcp_sent_first(s);
+    bool tried_new = s->frto == FRTO_NEW_SENT && conn->snd_nxt > s->recover;
 
-    if (first && (first->state == SENT_LOST || first->state == SENT_ASKED)) {
+    if (!tried_new && first && (first->state == SENT_LOST || first->state == SENT_ASKED)) {
         /* What was lost has not been sent again yet, whoever found out that it was: the disk or
          * the pool is behind, not the network. */
         stat_inc(&tcp->stats.rto_waiting);
+        s->frto = FRTO_OFF;
         tcp_rto_arm(conn, now_ns);
         tcp_conn_ready(conn);
         return;
@@ -133,6 +136,8 @@ static void rto_due(struct tcp_conn *conn, uint64_t now_ns)
     } else if (conn->snd_una == conn->snd_nxt || conn->snd_wnd == 0) {
         if (conn->snd_una < conn->snd_nxt || conn->snd_asked < conn->snd_end)
             window_timeout(conn, now_ns);
+        else if (tcp_fin_due(conn))
+            tcp_conn_ready(conn);
     } else {
         retransmission_timeout(conn, now_ns);
     }

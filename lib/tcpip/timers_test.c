@@ -64,7 +64,7 @@ TRACE_TEST(rto_bounds)
     struct trace_app *app = trace_establish(t, 0);
     struct trace_seg last = {0}, got;
 
-    assert_int_equal(app->conn->rto_us, TCP_RTO_MIN_US);
+    assert_int_equal(app->conn->rto_us, 1 + TCP_RTO_MARGIN_US);
     t->tcp->config.user_timeout_ns = 1000 * NS_PER_S;
     trace_write(t, app, 100);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100);
@@ -161,7 +161,7 @@ TRACE_TEST(zero_window_probe_taken)
 
     SEND(t, .flags = ACK, .seq = 1, .ack = 1, .zero_win = true);
     trace_write(t, app, 5000);
-    ADVANCE(t, 200);
+    ADVANCE(t, 201);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 1);
     SEND(t, .flags = ACK, .seq = 1, .ack = 2, .zero_win = true);
     ADVANCE(t, 1000);
