@@ -182,7 +182,7 @@ static void forget_conns(struct agent *a)
 static int open_tcp(struct agent *a, uint64_t now_ns)
 {
     struct tcp_config config = tcp_config_default();
-    int rc = mem_arena_open(&a->tcp_arena, TCP_ARENA_BYTES, 0);
+    int rc = mem_arena_open(&a->tcp_arena, TCP_ARENA_BYTES + tcp_reasm_bytes(config.reasm_max), 0);
 
     if (rc < 0)
         return rc;
