@@ -45,6 +45,7 @@ static const char usage[] =
     "  --arena MIB              memory for data in flight, all workers together\n"
     "  --read-size KIB          largest read, 4 to 60, a multiple of 4 (60)\n"
     "  --conns N                connections at once, all workers together (16384)\n"
+    "  --peer-conns N           of them from one address, or IPv6 /64, to a worker (no limit)\n"
     "  --header-timeout S       for a request's head to arrive (60)\n"
     "  --idle-timeout S         between requests (75)\n"
     "  --send-timeout S         without the client taking anything (60)\n"
@@ -78,6 +79,7 @@ enum option_id {
     OPT_ARENA,
     OPT_READ_SIZE,
     OPT_CONNS,
+    OPT_PEER_CONNS,
     OPT_HEADER_TIMEOUT,
     OPT_IDLE_TIMEOUT,
     OPT_SEND_TIMEOUT,
@@ -112,6 +114,7 @@ static const struct option long_options[] = {
     {"arena", required_argument, NULL, OPT_ARENA},
     {"read-size", required_argument, NULL, OPT_READ_SIZE},
     {"conns", required_argument, NULL, OPT_CONNS},
+    {"peer-conns", required_argument, NULL, OPT_PEER_CONNS},
     {"header-timeout", required_argument, NULL, OPT_HEADER_TIMEOUT},
     {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
     {"send-timeout", required_argument, NULL, OPT_SEND_TIMEOUT},
@@ -332,6 +335,8 @@ static bool take_limit(struct worker_limits *limits, int id, const char *arg)
     switch (id) {
     case OPT_CONNS:
         return number_u32("conns", arg, 1, CONNS_MAX, &limits->conns);
+    case OPT_PEER_CONNS:
+        return number_u32("peer-conns", arg, 1, CONNS_MAX, &limits->peer_conns);
     case OPT_HEADER_TIMEOUT:
         return seconds("header-timeout", arg, &phase_ns[PHASE_HEAD]);
     case OPT_IDLE_TIMEOUT:

@@ -51,6 +51,7 @@ enum session_phase {
 
 struct worker_limits {
     uint32_t conns;
+    uint32_t peer_conns; /* of one address, or IPv6 /64; 0: no limit */
     uint64_t phase_ns[SESSION_PHASES];
     uint64_t user_timeout_ns;
     uint64_t keepalive_ns; /* without a word from the client, before it is asked; 0: never */

@@ -195,12 +195,15 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
 {
     if (seg->ack64 < conn->snd_una)
         return; /* old; what it tells was told by newer ones as well */
-    if (conn->sender && conn->snd_una < conn->snd_nxt)
+    if (conn->sender &&
+        (conn->snd_una < conn->snd_nxt || (conn->sender->tlp_out && seg->sack_count)))
         acknowledge(conn, seg, now_ns);
     if (conn->state == TCP_CLOSED)
         return;
-    if (conn->snd_wnd == 0)
-        conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
+    if (conn->snd_wnd == 0) {
+        conn->progress_ns = now_ns;
+        conn->flags &= ~CONN_PROBED;
+    }
     update_window(conn, seg, now_ns);
     if (conn->snd_asked < conn->snd_end || tcp_something_lost(conn) || tcp_fin_due(conn))
         tcp_conn_ready(conn);

@@ -16,16 +16,18 @@
  *     [snd_nxt, snd_asked)  new, asked for, not answered yet
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
- * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
- * scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c, output.c; timers.c,
- * sender.c and mtu.c beside them; stack.c is the control path.
+ * Files, in the order in which an ACK meets them: wire.c, conn.c (find; else listen.c with cookie.c
+ * and peers.c), input.c, ack.c, scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c,
+ * output.c; timers.c, sender.c and mtu.c beside them; stack.c is the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "cookie.h"
 #include "mtu.h"
+#include "peers.h"
 #include "reasm.h"
 #include "sender.h"
 #include "tcpip.h"
@@ -53,8 +55,9 @@
 #define TCP_KEEPALIVE_PROBES      9
 #define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
 #define TCP_DUP_ACKS_OWED_MAX     NMIO_BATCH /* one for each segment of a turn */
-#define TCP_RESETS_OWED           256        /* per turn; more are dropped and counted */
+#define TCP_STRAYS_OWED           256 /* RSTs, SYN cookies per turn; more are dropped and counted */
 #define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
+#define TCP_LIMITED_ACK_MS        500  /* between answers of a connection to what carries nothing */
 #define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
 /* Ranges of one connection's scoreboard. A window of 64 MiB in frames of 60 KB has 1,100; more are
  * holes, and beyond so many of them a timeout mends as quickly as a SACK. */
@@ -80,6 +83,9 @@ enum tcp_conn_flags {
     /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
     CONN_ACK_ALONE = 1 << 16,
     CONN_SENDERLESS = 1 << 17, /* on tcp->senderless, by its `ready` */
+    CONN_ECE = 1 << 18,        /* a mark was seen: every ACK says so until the peer's CWR */
+    CONN_COUNTED = 1 << 19,    /* in tcp->peers */
+    CONN_PROBED = 1 << 20,     /* a shut window was probed, and nothing has come since */
 };
 
 struct tcp_conn {
@@ -125,7 +131,7 @@ struct tcp_conn {
     uint16_t local_port, remote_port;
     uint32_t hash_next; /* index + 1 of the next connection in the bucket */
     uint32_t iss, irs;
-    uint32_t half_open; /* place in tcp->half_open, in SYN-RECEIVED after a passive open */
+    uint32_t limited_ack_ms; /* when an ACK that TCP_LIMITED_ACK_MS limits was owed; 0: never */
     uint32_t ts_offset;
     uint8_t backoff;
     uint8_t probes; /* keepalive probes unanswered */
@@ -135,16 +141,20 @@ static_assert(sizeof(struct tcp_conn) <= 384, "an idle connection costs at most 
 struct tcp_listener {
     struct ip_addr addr;
     bool any;
+    bool stopped; /* the place is free once half_open is 0 */
     uint16_t port;
+    uint32_t half_open; /* connections in SYN-RECEIVED that point here */
     const struct tcp_ops *ops;
     void *app;
 };
 
-/* An RST for a segment that belongs to no connection: all that has to be remembered. */
-struct tcp_reset {
+/* An answer for which there is no connection, an RST or a SYN cookie: all that it needs. */
+struct tcp_stray {
     struct ip_addr local, remote;
     uint16_t local_port, remote_port;
     uint32_t seq, ack;
+    uint32_t conn_flags;   /* of a SYN-ACK: the options to offer, */
+    uint32_t tsval, tsecr; /* and the timestamps in them */
     uint8_t flags;
 };
 
@@ -163,8 +173,9 @@ struct tcp {
     struct tcp_paths paths;
     uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
-    uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
-    struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
+    uint32_t half_open_count;  /* in SYN-RECEIVED after a passive open */
+    uint64_t cookies_until_ns; /* ACKs of SYN cookies may come until then */
+    struct peers peers;        /* with peer_conns_max */
     const struct cc_algorithm *cc;
     uint64_t now_ns; /* of the current turn */
     bool pull_owed;  /* something became ready since the last tcp_pull */
@@ -173,11 +184,10 @@ struct tcp {
     struct tcp_stats stats;
     uint64_t state_counts[TCP_STATES];
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
-    uint32_t listener_count;
-    uint32_t reset_count;
+    uint32_t listener_count, stray_count;
     uint64_t challenge_until_ns; /* end of the second that challenges_left is for */
     uint32_t challenges_left;
-    struct tcp_reset resets[TCP_RESETS_OWED];
+    struct tcp_stray strays[TCP_STRAYS_OWED];
 };
 
 static inline uint64_t tcp_unroll(uint64_t near, uint32_t wire)
@@ -195,8 +205,7 @@ static inline uint64_t tcp_offset(const struct tcp_conn *conn, uint64_t seq)
     return seq - tcp_iss64(conn) - 1;
 }
 
-/* Bytes that the network is believed to hold or that the disk is about to hand us: "pipe" of RFC
- * 6675. */
+/* What the network is believed to hold or the disk is about to hand us: "pipe" of RFC 6675. */
 static inline uint64_t tcp_in_flight(const struct tcp_conn *conn)
 {
     const struct tcp_sender *s = conn->sender;
@@ -217,11 +226,10 @@ static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
     return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss_max);
 }
 
-/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
- * since short segments and holes leave buffers half empty. */
-static inline uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+/* What our own SYN said last. */
+static inline bool tcp_syn_asks_for_ecn(const struct tcp_conn *conn)
 {
-    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+    return conn->tcp->config.ecn == TCP_ECN_ASK && conn->backoff == 0;
 }
 
 static inline bool tcp_fin_due(const struct tcp_conn *conn)
@@ -250,15 +258,26 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
 void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
-void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns);
+uint32_t tcp_ts_offset(const struct tcp *tcp, const struct tcp_tuple *tuple);
 void tcp_conn_ready(struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
 void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_bury(struct tcp *tcp);
+bool tcp_conns_left(const struct tcp *tcp);
+uint16_t tcp_mss_default(const struct ip_addr *addr);
 uint32_t tcp_our_mss(const struct tcp_conn *conn);
 uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
 
+/* listen.c */
+struct tcp_listener *tcp_listener_find(struct tcp *tcp, const struct ip_addr *local, uint16_t port);
+bool tcp_peer_full(struct tcp *tcp, const struct ip_addr *remote);
+/* A segment that belongs to no connection. Usually NULL; or the connection whose SYN cookie this
+ * ACK gives back, which has yet to be taken as one in SYN-RECEIVED. */
+struct tcp_conn *tcp_listen_input(struct tcp *tcp, const struct ip_dgram *dgram,
+                                  const struct tcp_seg *seg, uint64_t now_ns);
+
 /* receive.c */
+uint32_t tcp_reasm_share(const struct tcp_conn *conn);
 void tcp_owe_ack(struct tcp_conn *conn);
 void tcp_arrived_twice(struct tcp_conn *conn, uint64_t start, uint64_t end);
 void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
@@ -272,9 +291,10 @@ void tcp_emit_bare(struct tcp_conn *conn, uint64_t seq, uint8_t flags, uint64_t 
 void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns);
 void tcp_range_sent(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns);
 void tcp_fin_is_out(struct tcp_conn *conn);
-void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns);
-void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
-                   const struct tcp_seg *seg);
+struct tcp_stray *tcp_owe_stray(struct tcp *tcp, const struct ip_dgram *dgram,
+                                const struct tcp_seg *seg);
+void tcp_pay_stray(struct tcp *tcp, const struct tcp_stray *s, uint64_t now_ns);
+void tcp_owe_reset(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg);
 void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);
 
 /* timers.c */

@@ -375,9 +375,9 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
     bool dry = false;
 
     tcp->now_ns = now_ns;
-    for (uint32_t i = 0; i < tcp->reset_count; i++)
-        tcp_pay_reset(tcp, &tcp->resets[i], now_ns);
-    tcp->reset_count = 0;
+    for (uint32_t i = 0; i < tcp->stray_count; i++)
+        tcp_pay_stray(tcp, &tcp->strays[i], now_ns);
+    tcp->stray_count = 0;
 
     /* Those made ready from here on have their turn in the next round: a fixed amount of work. */
     list_init(&turn);

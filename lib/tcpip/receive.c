@@ -69,6 +69,13 @@ static bool receives(const struct tcp_conn *conn)
            conn->state == TCP_FIN_WAIT_2;
 }
 
+/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
+ * since short segments and holes leave buffers half empty. */
+uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+{
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+}
+
 /* What is ahead of a gap is kept, and its sender told at once (RFC 5681 4.2). */
 static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
