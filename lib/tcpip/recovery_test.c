@@ -440,6 +440,40 @@ TRACE_TEST(rate_cap)
     assert_in_range(bytes, 90000, 125000);
 }
 
+/* A sender that is paced slowly finds out in time that nobody listens any more. */
+TRACE_TEST(probe_of_a_slow_sender)
+{
+    struct trace_app *app;
+
+    t->wscale = true; /* a window for more than a second of it */
+    app = out(t, 10, 10000 * MSS);
+    tcp_set_rate(app->conn, 1000000);
+    trace_cc(app)->cwnd = 1000 * MSS;
+    SACK(t, S(10));
+    ADVANCE(t, 1000);
+    assert_int_equal(STATS(t)->tlp_probes, 1);
+    assert_true(STATS(t)->rto_fired > 0);
+    trace_take_all(t, NULL);
+}
+
+/* While the first goes again, the reordering window of another runs out. */
+TRACE_TEST(reordering_window_and_resending)
+{
+    struct trace_app *app = out(t, 10, 10 * MSS);
+
+    app->conn->sender->reordering_seen = true;
+    trace_cc(app)->cwnd = 40 * MSS;
+    trace_write(t, app, 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    ADVANCE(t, 15);
+    SACK(t, 1, BLOCKS({S(1), S(10)}, {S(11), S(20)}));
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    EXPECT_NOTHING(t);
+    ADVANCE(t, 10);
+    EXPECT(t, .flags = ACK, .seq = S(10), .ack = 1, .len = MSS);
+    SACK(t, S(20));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +501,8 @@ int main(void)
         cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),
         cmocka_unit_test(rate_cap),
+        cmocka_unit_test(probe_of_a_slow_sender),
+        cmocka_unit_test(reordering_window_and_resending),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
