@@ -143,10 +143,26 @@ TRACE_TEST(tail_loss_probe)
     ADVANCE(t, 2 * RTT + 2);
     EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
     assert_int_equal(STATS(t)->tlp_probes, 1);
+    ADVANCE(t, RTT);
     SACK(t, S(10));
     assert_int_equal(STATS(t)->tlp_recoveries, 1);
     assert_true(info(t).cwnd < cwnd);
     assert_int_equal(STATS(t)->rto_fired, 0);
+}
+
+/* RFC 3522 again: the original was only late, the probe not needed, and nothing lost. */
+TRACE_TEST(probe_of_what_was_late)
+{
+    uint32_t cwnd;
+
+    out(t, 10, 10 * MSS);
+    SACK(t, S(8));
+    cwnd = info(t).cwnd;
+    ADVANCE(t, 2 * RTT + 2);
+    EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
+    SACK(t, S(10));
+    assert_int_equal(STATS(t)->tlp_recoveries, 0);
+    assert_true(info(t).cwnd >= cwnd);
 }
 
 /* 7.3 again: where there are new bytes, they are the probe, whatever the window says. */
@@ -484,6 +500,7 @@ int main(void)
         cmocka_unit_test(blocks_newest_first),
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
+        cmocka_unit_test(probe_of_what_was_late),
         cmocka_unit_test(probe_with_new_bytes),
         cmocka_unit_test(probe_instead_of_timeout),
         cmocka_unit_test(spurious_timeout),

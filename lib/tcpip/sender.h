@@ -116,6 +116,7 @@ struct tcp_sender {
     bool lost_anew;     /* what was first sent in this recovery: lost at its lower rate */
     bool cwr_owed;      /* the next new segment bears CWR (RFC 3168 6.1.2) */
     uint32_t undo_ts;
+    uint32_t tlp_ts;     /* the timestamp of the probe, if tlp_again */
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
     uint64_t recover;    /* RFC 6582 */
     uint64_t tlp_end;
