@@ -266,8 +266,10 @@ void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns)
             conn->backoff = 0;
         }
     }
-    if (!conn->rto_at_ns || conn->sender->loss_timer == LOSS_TIMER_PROBE)
-        tcp_loss_timer_arm(conn, now_ns); /* RFC 6298 5.1, RFC 8985 7.2 */
+    if (!conn->rto_at_ns)
+        tcp_loss_timer_arm(conn, now_ns); /* RFC 6298 5.1 */
+    else if (conn->sender->loss_timer == LOSS_TIMER_PROBE)
+        tcp_probe_later(conn, now_ns);
 }
 
 /* Sends [from, to) in frames as large as the port takes. The last byte written carries PSH, and FIN
@@ -302,8 +304,9 @@ static struct tcp_sent *lost_fin(struct tcp_conn *conn, const struct tcp_sent *r
 
 void tcp_range_sent(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
 {
-    /* The timer has run since the disk was asked: the network has its time from now on. */
-    if (range->seq == conn->snd_una)
+    /* The timer has run since the disk was asked: the network has its time from now on. That of
+     * what may only be late goes on; the other is started when it has fired. */
+    if (range->seq == conn->snd_una && conn->sender->loss_timer != LOSS_TIMER_REORDER)
         conn->rto_at_ns = 0;
     tcp_sent_again(conn, range, now_ns);
     tcp_sent_something(conn, false, now_ns);

@@ -166,3 +166,16 @@ void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns)
     conn->rto_at_ns = now_ns + us * NS_PER_US;
     tcp_timer_arm(conn);
 }
+
+/* RFC 8985 7.2: new data puts the probe off, though not beyond the timeout of what waits longest:
+ * who sends a little now and then, paced, would never probe. */
+void tcp_probe_later(struct tcp_conn *conn, uint64_t now_ns)
+{
+    uint64_t rto_at_ns = tcp_sent_first(conn->sender)->sent_ns + rto_us(conn) * NS_PER_US;
+
+    tcp_loss_timer_arm(conn, now_ns);
+    if (conn->rto_at_ns <= rto_at_ns || conn->sender->loss_timer != LOSS_TIMER_PROBE)
+        return;
+    conn->rto_at_ns = max_u64(rto_at_ns, now_ns);
+    tcp_timer_arm(conn);
+}

@@ -230,6 +230,8 @@ static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
     s->tlp_out = false;
     if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
         return;
+    if (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0)
+        return; /* it is the original, only late, that is acknowledged */
     stat_inc(&conn->tcp->stats.tlp_recoveries);
     s->cc.algorithm->on_loss(&s->cc, s->tlp_flight, a->now_ns);
     if (!s->cc.algorithm->own_recovery)
@@ -481,6 +483,7 @@ bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
         last = tcp_sent_next(s, last);
     }
     s->tlp_again = true;
+    s->tlp_ts = tcp_now_ts(conn, now_ns);
     s->tlp_end = last->end;
     s->tlp_flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd);
     tcp_sent_lost(conn, last, &unused); /* asked for like one, though no window follows from it */

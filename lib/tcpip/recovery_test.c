@@ -143,6 +143,7 @@ TRACE_TEST(tail_loss_probe)
     ADVANCE(t, 2 * RTT + 2);
     EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
     assert_int_equal(STATS(t)->tlp_probes, 1);
+    ADVANCE(t, RTT);
     SACK(t, S(10));
     assert_int_equal(STATS(t)->tlp_recoveries, 0); /* a D-SACK might follow */
     trace_write(t, app, MSS);
@@ -151,6 +152,21 @@ TRACE_TEST(tail_loss_probe)
     assert_int_equal(STATS(t)->tlp_recoveries, 1);
     assert_true(info(t).cwnd < cwnd);
     assert_int_equal(STATS(t)->rto_fired, 0);
+}
+
+/* RFC 3522 again: the original was only late, the probe not needed, and nothing lost. */
+TRACE_TEST(probe_of_what_was_late)
+{
+    uint32_t cwnd;
+
+    out(t, 10, 10 * MSS);
+    SACK(t, S(8));
+    cwnd = info(t).cwnd;
+    ADVANCE(t, 2 * RTT + 2);
+    EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
+    SACK(t, S(10));
+    assert_int_equal(STATS(t)->tlp_recoveries, 0);
+    assert_true(info(t).cwnd >= cwnd);
 }
 
 /* 7.3 again: where there are new bytes, they are the probe, whatever the window says. */
@@ -444,6 +460,40 @@ TRACE_TEST(rate_cap)
     assert_in_range(bytes, 90000, 125000);
 }
 
+/* A sender that is paced slowly finds out in time that nobody listens any more. */
+TRACE_TEST(probe_of_a_slow_sender)
+{
+    struct trace_app *app;
+
+    t->wscale = true; /* a window for more than a second of it */
+    app = out(t, 10, 10000 * MSS);
+    tcp_set_rate(app->conn, 1000000);
+    trace_cc(app)->cwnd = 1000 * MSS;
+    SACK(t, S(10));
+    ADVANCE(t, 1000);
+    assert_int_equal(STATS(t)->tlp_probes, 1);
+    assert_true(STATS(t)->rto_fired > 0);
+    trace_take_all(t, NULL);
+}
+
+/* While the first goes again, the reordering window of another runs out. */
+TRACE_TEST(reordering_window_and_resending)
+{
+    struct trace_app *app = out(t, 10, 10 * MSS);
+
+    app->conn->sender->reordering_seen = true;
+    trace_cc(app)->cwnd = 40 * MSS;
+    trace_write(t, app, 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    ADVANCE(t, 15);
+    SACK(t, 1, BLOCKS({S(1), S(10)}, {S(11), S(20)}));
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    EXPECT_NOTHING(t);
+    ADVANCE(t, 10);
+    EXPECT(t, .flags = ACK, .seq = S(10), .ack = 1, .len = MSS);
+    SACK(t, S(20));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +504,7 @@ int main(void)
         cmocka_unit_test(blocks_newest_first),
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
+        cmocka_unit_test(probe_of_what_was_late),
         cmocka_unit_test(probe_with_new_bytes),
         cmocka_unit_test(probe_instead_of_timeout),
         cmocka_unit_test(spurious_timeout),
@@ -471,6 +522,8 @@ int main(void)
         cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),
         cmocka_unit_test(rate_cap),
+        cmocka_unit_test(probe_of_a_slow_sender),
+        cmocka_unit_test(reordering_window_and_resending),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,11 +230,24 @@ static struct tcp_sent *range_prev(const struct tcp_sender *s, const struct tcp_
                                         : list_entry(range->node.prev, struct tcp_sent, node);
 }
 
-/* The range that contains `seq`, which is out. SACKs name neighbours of what the last one named, so
- * the search begins there. */
+/* The range that contains `seq`, which is out. SACKs name neighbours of what the last one named, or
+ * of what has just been mended, or the newest: the search begins at the nearest of these. */
 static struct tcp_sent *range_find(struct tcp_sender *s, uint64_t seq)
 {
-    struct tcp_sent *range = s->hint ? s->hint : tcp_sent_first(s);
+    struct tcp_sent *first = tcp_sent_first(s), *range = first;
+    struct tcp_sent *last = list_entry(s->sent.prev, struct tcp_sent, node);
+    uint64_t away = seq - first->seq;
+
+    if (s->hint) {
+        uint64_t from_hint = seq > s->hint->seq ? seq - s->hint->seq : s->hint->seq - seq;
+
+        if (from_hint < away) {
+            range = s->hint;
+            away = from_hint;
+        }
+    }
+    if (last->seq < seq + away)
+        range = last;
 
     while (range && range->seq > seq)
         range = range_prev(s, range);

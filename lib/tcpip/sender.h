@@ -117,6 +117,7 @@ struct tcp_sender {
     bool lost_anew;     /* what was first sent in this recovery: lost at its lower rate */
     bool cwr_owed;      /* the next new segment bears CWR (RFC 3168 6.1.2) */
     uint32_t undo_ts;
+    uint32_t tlp_ts;     /* the timestamp of the probe, if tlp_again */
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
     uint64_t recover;    /* RFC 6582 */
     uint64_t tlp_end;
@@ -183,6 +184,7 @@ void tcp_rack_timeout(struct tcp_conn *conn, struct tcp_ack *a);
 uint32_t tcp_min_rtt_us(const struct tcp_sender *s);
 void tcp_min_rtt_sample(struct tcp_sender *s, uint32_t rtt_us, uint64_t now_ns);
 void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_probe_later(struct tcp_conn *conn, uint64_t now_ns);
 
 /* recovery.c */
 void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a);
