@@ -310,7 +310,7 @@ static void side_connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /* The flow that connected last with these ports: they may have been used before. */
-static struct app_flow *flow_find(struct app_host *host, uint16_t local_port, uint16_t remote_port)
+static struct app_flow *flow_of_ports(struct app_host *host, uint16_t local_port, uint16_t remote_port)
 {
     struct app_flow *found = NULL;
 
@@ -331,7 +331,7 @@ static void *host_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
     struct tcp_info info;
 
     tcp_conn_info(conn, &info);
-    flow = flow_find(host, info.local_port, info.remote_port);
+    flow = flow_of_ports(host, info.local_port, info.remote_port);
     if (!flow) {
         world_fail(host->world, "%s: accepted from port %u, which nobody opened", host->net.name,
                    info.remote_port);

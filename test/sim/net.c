@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* Under way in the middlebox, both directions together: two windows of 12 MB. */
+#define BOX_PACKETS 32768
+
 /* --- the link --------------------------------------------------------------------------------- */
 
 /* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a
@@ -109,26 +112,102 @@ static int port_stack(struct nmio_port **port, const struct net_faults *faults, 
     return err;
 }
 
-int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
-                  struct world *world)
+/* Two pipes and a middlebox: the ends at the hosts have the addresses that those of one pipe would
+ * have. */
+static int open_far(struct net_link *link, const struct net_params *params)
+{
+    struct mem_arena *arena = link->world->arena;
+    struct nmio_port *left[2] = {NULL, NULL}, *right[2] = {NULL, NULL};
+    struct box_config config = {.arena = arena,
+                                .settings = {params->ways[0], params->ways[1]},
+                                .seed = params->seed,
+                                .packets = BOX_PACKETS,
+                                .mtu = params->pipe.caps.mtu};
+    int err = nmio_pipe_open(left, arena, &params->pipe);
+
+    if (!err)
+        err = nmio_pipe_open(right, arena, &params->pipe);
+    config.left = left[1];
+    config.right = right[0];
+    if (!err)
+        err = box_open(&link->box, &config, link->world->now_ns);
+    if (!err) {
+        link->ports[0] = left[0];
+        link->ports[1] = right[1];
+        return 0;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        if (left[i])
+            nmio_close(left[i]);
+        if (right[i])
+            nmio_close(right[i]);
+    }
+    return err;
+}
+
+int net_link_open(struct net_link *link, const struct net_params *params, struct world *world)
 {
     struct nmio_port *captured;
-    int err = nmio_pipe_open(ports, world->arena, &params->pipe);
+    int err;
 
+    *link = (struct net_link){.world = world};
+    err = params->far ? open_far(link, params)
+                      : nmio_pipe_open(link->ports, world->arena, &params->pipe);
     if (err)
         return err;
     for (uint32_t host = 0; host < NET_HOSTS && !err; host++)
-        err = port_stack(&ports[host], &params->faults[host], world);
+        err = port_stack(&link->ports[host], &params->faults[host], world);
     if (!err && world->pcap_path) {
-        err = nmio_pcap_open(&captured, ports[0], world->pcap_path, 0);
+        err = nmio_pcap_open(&captured, link->ports[0], world->pcap_path, 0);
         if (!err)
-            ports[0] = captured;
+            link->ports[0] = captured;
     }
     if (err) {
-        nmio_close(ports[0]);
-        nmio_close(ports[1]);
+        nmio_close(link->ports[0]);
+        nmio_close(link->ports[1]);
+        net_link_close(link);
     }
     return err;
+}
+
+void net_link_close(struct net_link *link)
+{
+    if (link->box)
+        box_close(link->box);
+    link->box = NULL;
+}
+
+static uint64_t box_events(const struct box *box)
+{
+    uint64_t events = 0;
+
+    for (unsigned d = 0; d < DIRECTIONS; d++)
+        events += stat_get(&box_path(box, d)->stats.packets) +
+                  stat_get(&box_path(box, d)->stats.sent);
+    return events;
+}
+
+static enum world_verdict box_turn(void *arg)
+{
+    struct net_link *link = arg;
+    uint64_t before = box_events(link->box);
+
+    box_receive(link->box, link->world->now_ns);
+    box_send(link->box, link->world->now_ns);
+    return box_events(link->box) != before ? WORLD_BUSY : WORLD_IDLE;
+}
+
+static uint64_t link_next_ns(void *arg)
+{
+    struct net_link *link = arg;
+
+    return box_next_ns(link->box);
+}
+
+bool net_link_actor(struct net_link *link, struct world_actor *actor)
+{
+    *actor = (struct world_actor){"middlebox", box_turn, link_next_ns, link};
+    return link->box;
 }
 
 struct ip_prefix net_prefix(uint32_t host)

@@ -2,10 +2,11 @@
 /*
  * net.h - the network of a simulation, and a host on it.
  *
- * The link is a pipe in memory; what can go wrong on it is done by nmio_fault on top of one end or
- * both, and what crosses it can be captured by nmio_pcap. A host is an Ethernet, an IP and a TCP of
- * ours on one end; its turn is that of a server's worker. The application that runs on it stands
- * elsewhere.
+ * The link is a pipe in memory, or two with a middlebox between them, which has a delay, a queue and
+ * a loss of its own in each direction. What else can go wrong is done by nmio_fault on top of one
+ * end or both, and what crosses it can be captured by nmio_pcap. A host is an Ethernet, an IP and a
+ * TCP of ours on one end; its turn is that of a server's worker. The application that runs on it
+ * stands elsewhere.
  *
  * net_link_open gives bare ports, so that a program that makes its own stack (sim_atlas's server)
  * can take one.
@@ -13,6 +14,7 @@
 #ifndef SIM_NET_H
 #define SIM_NET_H
 
+#include "box.h"
 #include "nmio/nmio.h"
 #include "tcpip/tcpip.h"
 #include "world.h"
@@ -27,6 +29,10 @@ struct net_faults {
 struct net_params {
     struct nmio_pipe_config pipe;
     struct net_faults faults[NET_HOSTS];
+    /* With a middlebox: what happens on the way to the server (TO_RIGHT) and to the client. */
+    bool far;
+    struct path_settings ways[DIRECTIONS];
+    uint64_t seed;
     double harm;       /* how often, at most, an exchange of two packets fails */
     uint64_t delay_ns; /* there and back, without reordering */
 };
@@ -34,9 +40,18 @@ struct net_params {
 void net_draw(struct net_params *params, struct world *world);
 /* Nothing is drawn that could harm a packet but a queue that is too short. */
 bool net_is_perfect(const struct net_params *params);
-/* Ports are closed by their users. */
-must_check int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
+
+struct net_link {
+    struct world *world;
+    struct nmio_port *ports[NET_HOSTS]; /* closed by their users */
+    struct box *box;                    /* NULL: there is none */
+};
+
+must_check int net_link_open(struct net_link *link, const struct net_params *params,
                              struct world *world);
+void net_link_close(struct net_link *link);
+/* The middlebox has its turn, too. False: there is none. */
+bool net_link_actor(struct net_link *link, struct world_actor *actor);
 /* The host's address on the link: 192.0.2.(host + 1)/24. */
 struct ip_prefix net_prefix(uint32_t host);
 

@@ -30,6 +30,7 @@ struct scenario {
     struct world *world;
     const struct shelf *shelf;
     struct net_params net;
+    struct net_link link;
     struct tcp_config client_tcp;
     struct diskmap_fault_config disk;
     struct worker_config config;
@@ -345,9 +346,9 @@ static void drain(struct world_event *event)
 
 static void scenario_open(struct scenario *s)
 {
-    struct nmio_port *ports[NET_HOSTS];
+    struct nmio_port *const *ports = s->link.ports;
     char why[256] = "no memory";
-    int err = net_link_open(ports, &s->net, s->world);
+    int err = net_link_open(&s->link, &s->net, s->world);
 
     if (err) {
         world_fail(s->world, "no network: %d", err);
@@ -380,10 +381,11 @@ static void scenario_open(struct scenario *s)
 
 static void scenario_play(struct scenario *s)
 {
-    struct world_actor actors[] = {{"client", clients_turn, clients_next_ns, s},
-                                   {"server", server_turn, server_next_ns, s}};
+    struct world_actor actors[NET_HOSTS + 1] = {{"client", clients_turn, clients_next_ns, s},
+                                                {"server", server_turn, server_next_ns, s}};
+    bool boxed = net_link_actor(&s->link, &actors[NET_HOSTS]);
     struct world_plan plan = {.actors = actors,
-                              .actor_count = array_len(actors),
+                              .actor_count = NET_HOSTS + boxed,
                               .finished = finished,
                               .inspect = inspect,
                               .describe = describe,
@@ -422,6 +424,7 @@ static void run(struct world *world)
         net_host_close(&s->clients_host.net);
     if (s->worker)
         worker_close(s->worker);
+    net_link_close(&s->link);
     mem_arena_close(world->arena);
 }
 

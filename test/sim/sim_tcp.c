@@ -30,6 +30,7 @@ struct scenario {
     struct world *world;
     struct pattern pattern;
     struct net_params net;
+    struct net_link link;
     struct tcp_config tcp[NET_HOSTS];
     struct app_habits habits[NET_HOSTS];
     struct app_host hosts[NET_HOSTS];
@@ -461,15 +462,14 @@ static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port
 
 static int scenario_open(struct scenario *s)
 {
-    struct nmio_port *ports[NET_HOSTS];
     int err = pattern_open(&s->pattern, s->world->arena);
 
     if (!err)
-        err = net_link_open(ports, &s->net, s->world);
+        err = net_link_open(&s->link, &s->net, s->world);
     if (err)
         return err;
     for (uint32_t i = 0; i < NET_HOSTS && !err; i++)
-        err = host_open(s, i, ports[i]);
+        err = host_open(s, i, s->link.ports[i]);
     for (uint32_t i = 0; i < s->flow_count; i++) {
         struct app_flow *flow = &s->flows[i];
 
@@ -483,9 +483,10 @@ static int scenario_open(struct scenario *s)
 
 static void scenario_play(struct scenario *s)
 {
-    struct world_actor actors[NET_HOSTS];
+    struct world_actor actors[NET_HOSTS + 1];
+    bool boxed = net_link_actor(&s->link, &actors[NET_HOSTS]);
     struct world_plan plan = {.actors = actors,
-                              .actor_count = NET_HOSTS,
+                              .actor_count = NET_HOSTS + boxed,
                               .finished = finished,
                               .inspect = inspect,
                               .describe = describe,
@@ -529,6 +530,7 @@ static void run(struct world *world)
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         if (s->hosts[i].net.port)
             net_host_close(&s->hosts[i].net);
+    net_link_close(&s->link);
     mem_arena_close(world->arena);
 }
 

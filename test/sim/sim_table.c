@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sim_table.c - how fast one download is: a table over loss, delay and queue for each congestion
+ * control, so that what makes a sender slower is seen as a difference of two texts.
+ *
+ *     sim_table                     the table
+ *     sim_table --compare FILE      TAP: it is as in FILE, or these lines differ
+ *     sim_table --cell CC,PPM,RTT,QUEUE [--verbose] [--pcap FILE]
+ *                                   one run, as in bbr,1000,40,100: loss in millionths, the round
+ *                                   trip in milliseconds, the queue in percent of their product
+ *
+ * Client and server are our stacks, between them stands the middlebox: a bottleneck with a
+ * drop-tail queue on the way to the client, half of the round trip in each direction, and random
+ * loss of data. Acknowledgments are not lost. The server has all bytes in memory. A result is a
+ * function of the cell: no clock is read, and no fraction is rounded but by IEEE 754's exact
+ * operations.
+ */
+#include "cc/cc.h"
+#include "net.h"
+#include "pattern.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define RATE_BPS      (100 * 1000 * 1000ull)
+#define FRAME_BYTES   1514ull /* as the bottleneck counts */
+#define PAYLOAD_BYTES 1448ull /* in such a frame, with timestamps */
+#define MTU           1500
+#define ARENA_BYTES   (1ull << 30) /* address space */
+#define GSO_BYTES     65535
+#define PIPE_DEPTH    1024
+#define CLIENT_PORT   1024
+#define SERVER_PORT   80
+/* More than the longest path and its queue hold, so that it is never the limit. */
+#define WINDOW_BYTES  (32u << 20)
+#define REASM_BUFFERS 32768
+/* A run is long enough for 100 round trips, and for the short ones to become steady. */
+#define RUN_NS_MIN     (5 * NS_PER_S)
+#define RUN_RTTS       100
+#define SEED           20
+#define LINES_MAX      256
+#define LINE_BYTES_MAX 160
+
+static const char *const algorithms[] = {"newreno", "cubic", "bbr"};
+static const uint32_t losses_ppm[] = {0, 1000, 10000, 30000};
+static const uint32_t rtts_ms[] = {10, 40, 100, 200};
+static const uint32_t queues_percent[] = {25, 100, 400};
+
+struct cell {
+    const char *algorithm;
+    uint32_t loss_ppm, rtt_ms;
+    uint32_t queue_percent; /* of the bandwidth-delay product */
+};
+
+struct result {
+    uint64_t ns;
+    uint64_t bytes;      /* received, in order */
+    uint64_t late_bytes; /* of these, in the second half of the time */
+    uint64_t sent_bytes, again_bytes;
+    uint64_t timeouts, recoveries;
+};
+
+struct download {
+    struct world *world;
+    struct pattern pattern;
+    struct net_link link;
+    struct net_host hosts[NET_HOSTS]; /* client, server */
+    struct tcp_conn *conn;            /* the client's */
+    struct tcp_conn *server_conn;
+    struct world_event half, end, look;
+    uint64_t look_ns;
+    uint64_t received, received_half;
+    bool over;
+};
+
+/* --- the two applications --------------------------------------------------------------------- */
+
+static void *server_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct download *d = app;
+
+    d->server_conn = conn;
+    tcp_write(conn, 1ull << 40); /* more than a run can carry */
+    return app;
+}
+
+static uint32_t server_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
+                            uint64_t now_ns)
+{
+    struct download *d = user;
+    struct nmio_slice slice = {.data = pattern_at(&d->pattern, 0, offset),
+                               .len = min_u32(len, PATTERN_RUN)};
+
+    tcp_send(conn, offset, &slice, 1, now_ns);
+    return slice.len;
+}
+
+static void client_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint32_t len,
+                        uint64_t now_ns)
+{
+    struct download *d = user;
+
+    if (pattern_match(&d->pattern, 0, d->received, data, len) < len)
+        world_fail(d->world, "a wrong byte behind offset %llu", (unsigned long long)d->received);
+    d->received += len;
+    tcp_recved(conn, len);
+}
+
+static void connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
+{
+}
+
+static void recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
+{
+}
+
+static void sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)
+{
+}
+
+static void closed(void *user, struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
+{
+    struct download *d = user;
+
+    world_fail(d->world, "the connection ended");
+}
+
+static const struct tcp_ops ops = {
+    .accept = server_accept,
+    .connected = connected,
+    .recv = client_recv,
+    .recv_end = recv_end,
+    .fill = server_fill,
+    .sent = sent,
+    .closed = closed,
+};
+
+/* --- a run ------------------------------------------------------------------------------------ */
+
+static struct net_params network(const struct cell *cell)
+{
+    struct net_params params = {.pipe = {.caps = {.mtu = MTU,
+                                                  .gso_bytes = GSO_BYTES,
+                                                  .tx_csum = true,
+                                                  .slices_max = NMIO_SLICES_MAX,
+                                                  .mac = {0x02, 0, 0, 0, 0, 0x10}},
+                                         .depth = PIPE_DEPTH},
+                                .far = true,
+                                .seed = SEED};
+    uint64_t rtt_ns = cell->rtt_ms * NS_PER_MS;
+
+    for (unsigned way = 0; way < DIRECTIONS; way++) {
+        path_settings_default(&params.ways[way]);
+        params.ways[way].delay_min_ns = params.ways[way].delay_max_ns = rtt_ns / 2;
+    }
+    params.ways[TO_LEFT].loss = cell->loss_ppm / 1e6;
+    params.ways[TO_LEFT].rate_bps = RATE_BPS;
+    params.ways[TO_LEFT].queue = (struct amount){AMOUNT_NS, rtt_ns * cell->queue_percent / 100};
+    return params;
+}
+
+static int open_host(struct download *d, uint32_t number, const char *algorithm)
+{
+    struct tcp_config config = tcp_config_default();
+
+    config.conns_max = config.half_open_max = 4;
+    config.rcv_wnd_bytes = WINDOW_BYTES;
+    config.reasm_max = REASM_BUFFERS;
+    config.cc = algorithm;
+    return net_host_open(&d->hosts[number], d->world, number, d->link.ports[number], &config);
+}
+
+static int connect_both(struct download *d)
+{
+    struct ip_prefix local = net_prefix(0), remote = net_prefix(1);
+    int err = tcp_listen(d->hosts[1].tcp, NULL, SERVER_PORT, &ops, d);
+
+    if (err)
+        return err;
+    return tcp_connect(d->hosts[0].tcp, &d->conn, &local.addr, CLIENT_PORT, &remote.addr,
+                       SERVER_PORT, &ops, d, d->world->now_ns);
+}
+
+static int open_download(struct download *d, struct world *world, const struct cell *cell)
+{
+    struct net_params params = network(cell);
+    int err = pattern_open(&d->pattern, world->arena);
+
+    d->world = world;
+    d->look_ns = cell->rtt_ms * NS_PER_MS / 10;
+    if (!err)
+        err = net_link_open(&d->link, &params, world);
+    for (uint32_t i = 0; i < NET_HOSTS && !err; i++)
+        err = open_host(d, i, cell->algorithm);
+    return err ? err : connect_both(d);
+}
+
+static enum world_verdict host_turn(void *arg)
+{
+    return net_host_turn(arg) ? WORLD_BUSY : WORLD_IDLE;
+}
+
+static uint64_t host_next_ns(void *arg)
+{
+    return net_host_next_ns(arg);
+}
+
+static bool finished(void *arg)
+{
+    const struct download *d = arg;
+
+    return d->over;
+}
+
+static void inspect(void *arg)
+{
+}
+
+static void describe(void *arg, char *text, size_t bytes)
+{
+    const struct download *d = arg;
+
+    snprintf(text, bytes, "%llu bytes were received", (unsigned long long)d->received);
+}
+
+static void half_time(struct world_event *event)
+{
+    struct download *d = container_of(event, struct download, half);
+
+    d->received_half = d->received;
+}
+
+static void end_time(struct world_event *event)
+{
+    container_of(event, struct download, end)->over = true;
+}
+
+/* With --verbose: the sender's state, ten times in a round trip. */
+static void look(struct world_event *event)
+{
+    struct download *d = container_of(event, struct download, look);
+    struct tcp_info info;
+
+    if (d->server_conn) {
+        tcp_conn_info(d->server_conn, &info);
+        world_trace(d->world,
+                    "sender: cwnd %u ssthresh %u flight %u sacked %u lost %u srtt %u us rto %u us"
+                    " pacing %llu B/s %s",
+                    info.cwnd / info.mss, info.ssthresh / info.mss, info.in_flight / info.mss,
+                    info.sacked / info.mss, info.lost / info.mss, info.srtt_us, info.rto_us,
+                    (unsigned long long)info.pacing_bps, info.recovery);
+    }
+    world_at(d->world, &d->look, d->world->now_ns + d->look_ns);
+}
+
+static void play(struct download *d, uint64_t run_ns)
+{
+    struct world_actor actors[NET_HOSTS + 1] = {
+        {"client", host_turn, host_next_ns, &d->hosts[0]},
+        {"server", host_turn, host_next_ns, &d->hosts[1]},
+    };
+    bool boxed = net_link_actor(&d->link, &actors[NET_HOSTS]);
+    struct world_plan plan = {.actors = actors,
+                              .actor_count = NET_HOSTS + boxed,
+                              .finished = finished,
+                              .inspect = inspect,
+                              .describe = describe,
+                              .arg = d,
+                              .limit_ns = 2 * run_ns};
+
+    world_event_init(&d->half, half_time);
+    world_event_init(&d->end, end_time);
+    world_event_init(&d->look, look);
+    if (d->world->verbose)
+        world_at(d->world, &d->look, d->world->now_ns);
+    world_at(d->world, &d->half, d->world->now_ns + run_ns / 2);
+    world_at(d->world, &d->end, d->world->now_ns + run_ns);
+    world_run(d->world, &plan);
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        net_host_trace(&d->hosts[i]);
+    for (unsigned way = 0; d->world->verbose && way < DIRECTIONS; way++)
+        net_trace_stats(d->world, way == TO_LEFT ? "to client" : "to server", path_stat_descs,
+                        &box_path(d->link.box, way)->stats);
+}
+
+static void close_download(struct download *d)
+{
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        if (d->hosts[i].port)
+            net_host_close(&d->hosts[i]);
+    net_link_close(&d->link);
+}
+
+/* False: it broke; why stands in world->failure. */
+static bool measure(struct world *world, const struct cell *cell, struct result *result)
+{
+    uint64_t run_ns = max_u64(RUN_NS_MIN, RUN_RTTS * cell->rtt_ms * NS_PER_MS);
+    struct download *d;
+
+    if (mem_arena_open(&world->arena, ARENA_BYTES, 0) < 0)
+        return world_fail(world, "no memory for the arena");
+    d = mem_arena_alloc(world->arena, sizeof(*d), CACHE_LINE);
+    if (open_download(d, world, cell) < 0) {
+        world_fail(world, "the run does not fit into the arena");
+    } else {
+        const struct tcp_stats *stats = tcp_stats(d->hosts[1].tcp);
+
+        play(d, run_ns);
+        *result = (struct result){.ns = run_ns,
+                                  .bytes = d->received,
+                                  .late_bytes = d->received - d->received_half,
+                                  .sent_bytes = stat_get(&stats->bytes_out),
+                                  .again_bytes = stat_get(&stats->retrans_bytes),
+                                  .timeouts = stat_get(&stats->rto_fired),
+                                  .recoveries = stat_get(&stats->fast_recoveries)};
+    }
+    close_download(d);
+    mem_arena_close(world->arena);
+    return !world_failed(world);
+}
+
+static bool run_cell(const struct cell *cell, struct result *result, bool verbose,
+                     const char *pcap_path)
+{
+    static char params[WORLD_TEXT_BYTES], failure[WORLD_TEXT_BYTES];
+    struct world world;
+    bool good;
+
+    params[0] = failure[0] = '\0';
+    world_open(&world, SEED, params, failure);
+    world.verbose = verbose;
+    world.pcap_path = pcap_path;
+    good = measure(&world, cell, result);
+    world_close(&world);
+    if (!good)
+        fprintf(stderr, "%s, %u ppm, %u ms, %u %%: %s\n", cell->algorithm, cell->loss_ppm,
+                cell->rtt_ms, cell->queue_percent, failure);
+    return good;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static uint64_t percent_tenths(uint64_t part, uint64_t whole)
+{
+    return (part * 1000 + whole / 2) / max_u64(whole, 1);
+}
+
+static void print_result(const struct cell *c, const struct result *r)
+{
+    uint64_t most = RATE_BPS / 8 * r->ns / NS_PER_S * PAYLOAD_BYTES / FRAME_BYTES;
+    uint64_t all = percent_tenths(r->bytes, most), late = percent_tenths(r->late_bytes, most / 2);
+    uint64_t again = percent_tenths(r->again_bytes, r->sent_bytes);
+
+    printf("%-8s %5u %4u %4u | %3llu.%llu %3llu.%llu | %2llu.%llu %3llu %3llu\n", c->algorithm, c->loss_ppm, c->rtt_ms,
+           c->queue_percent, (unsigned long long)all / 10, (unsigned long long)all % 10,
+           (unsigned long long)late / 10, (unsigned long long)late % 10,
+           (unsigned long long)again / 10, (unsigned long long)again % 10,
+           (unsigned long long)r->timeouts, (unsigned long long)r->recoveries);
+}
+
+
+struct options {
+    struct cell cell;
+    bool one, verbose;
+    const char *pcap_path, *compare_path;
+};
+
+static int usage(const char *program)
+{
+    fprintf(stderr,
+            "usage: %s [--compare FILE | --cell CC,PPM,RTT,QUEUE [--verbose] [--pcap FILE]]\n",
+            program);
+    return 2;
+}
+
+/* "cubic,1000,40,100" */
+static bool parse_cell(struct cell *cell, char *text)
+{
+    uint32_t *numbers[] = {&cell->loss_ppm, &cell->rtt_ms, &cell->queue_percent};
+    char *rest = text, *part = strsep(&rest, ","), *end;
+    const struct cc_algorithm *algorithm = cc_find(part);
+
+    if (!algorithm)
+        return false;
+    cell->algorithm = algorithm->name;
+    for (size_t i = 0; i < array_len(numbers); i++) {
+        part = strsep(&rest, ",");
+        if (!part || !*part)
+            return false;
+        *numbers[i] = (uint32_t)strtoul(part, &end, 10);
+        if (*end)
+            return false;
+    }
+    return !rest && cell->loss_ppm < 1000000 && cell->rtt_ms && cell->queue_percent;
+}
+
+static bool options_parse(struct options *options, int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"cell", required_argument, NULL, 'c'}, {"compare", required_argument, NULL, 'd'},
+        {"verbose", no_argument, NULL, 'v'},    {"pcap", required_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    *options = (struct options){0};
+    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (c == '?' || (c == 'c' && !parse_cell(&options->cell, optarg)))
+            return false;
+        options->one |= c == 'c';
+        options->verbose |= c == 'v';
+        if (c == 'p')
+            options->pcap_path = optarg;
+        if (c == 'd')
+            options->compare_path = optarg;
+    }
+    return optind == argc && !(options->one && options->compare_path) &&
+           (options->one || (!options->verbose && !options->pcap_path));
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct result r = {0};
+
+    if (!options_parse(&options, argc, argv))
+        return usage(argv[0]);
+    if (options.one) {
+        if (!run_cell(&options.cell, &r, options.verbose, options.pcap_path))
+            return 1;
+        print_result(&options.cell, &r);
+        return 0;
+    }
+    for (size_t a = 0; a < array_len(algorithms); a++)
+        for (size_t l = 0; l < array_len(losses_ppm); l++)
+            for (size_t t = 0; t < array_len(rtts_ms); t++)
+                for (size_t q = 0; q < array_len(queues_percent); q++) {
+                    struct cell cell = {algorithms[a], losses_ppm[l], rtts_ms[t],
+                                        queues_percent[q]};
+                    if (!run_cell(&cell, &r, false, NULL))
+                        return 1;
+                    print_result(&cell, &r);
+                    fflush(stdout);
+                }
+    return 0;
+}
