@@ -136,6 +136,13 @@ static enum asked wait_for_pace(struct tcp_conn *conn)
     return ASKED_ENOUGH;
 }
 
+/* Of `avail` bytes, `want` may go. What is cut off in the middle of a segment makes one that costs
+ * as much as a whole one and is lost as easily. */
+static uint64_t whole_segments(const struct tcp_conn *conn, uint64_t want, uint64_t avail)
+{
+    return want < avail && want > conn->mss ? want - want % conn->mss : want;
+}
+
 static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
@@ -159,7 +166,8 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
             resend_fin(conn, range, now_ns);
             continue;
         }
-        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        want = whole_segments(conn, min_u64(want, min_u64(pace, asked_max - unanswered)),
+                              range->end - range->seq);
         rc = ask_lost(conn, range, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
@@ -178,7 +186,7 @@ static uint64_t watermark(const struct tcp_conn *conn)
     uint64_t window = min_u32(conn->sender->cc.cwnd, conn->snd_wnd);
 
     return min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss,
-                   max_u64(window / 2, conn->mss));
+                   max_u64(window / 8, 2u * conn->mss));
 }
 
 /* New bytes that the two windows admit. What SACKs or duplicate ACKs say has arrived leaves room
@@ -238,7 +246,8 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        rc = ask_new(conn, min_u64(want, pace), now_ns);
+        want = whole_segments(conn, min_u64(want, pace), conn->snd_end - conn->snd_asked);
+        rc = ask_new(conn, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);

@@ -73,6 +73,7 @@ static bool receives(const struct tcp_conn *conn)
 static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     struct tcp *tcp = conn->tcp;
+    struct reasm_limits limits = {tcp_reasm_share(conn), tcp->config.reasm_ranges_max};
     struct reasm_span twice;
 
     stat_inc(&tcp->stats.out_of_order);
@@ -80,7 +81,7 @@ static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
     if (!receives(conn))
         return DROP;
     switch (reasm_add(&tcp->reasm, &conn->reasm, &twice, seg->seq64, seg->data, seg->len,
-                      seg->flags & TCP_FIN, tcp_reasm_share(conn))) {
+                      seg->flags & TCP_FIN, &limits)) {
     case REASM_KEPT:
         break;
     case REASM_POOL:

@@ -149,6 +149,8 @@ struct tcp_config {
     uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
     uint32_t reasm_max;       /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
                                  kept */
+    uint32_t reasm_ranges_max; /* pieces with gaps between them that a connection keeps: each
+                                  segment is compared with all of them */
     uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
     uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
     uint16_t mss_max;         /* 0: what the MTU allows */

@@ -310,7 +310,8 @@ static void side_connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /* The flow that connected last with these ports: they may have been used before. */
-static struct app_flow *flow_of_ports(struct app_host *host, uint16_t local_port, uint16_t remote_port)
+static struct app_flow *flow_of_ports(struct app_host *host, uint16_t local_port,
+                                      uint16_t remote_port)
 {
     struct app_flow *found = NULL;
 

@@ -182,8 +182,8 @@ static uint64_t box_events(const struct box *box)
     uint64_t events = 0;
 
     for (unsigned d = 0; d < DIRECTIONS; d++)
-        events += stat_get(&box_path(box, d)->stats.packets) +
-                  stat_get(&box_path(box, d)->stats.sent);
+        events +=
+            stat_get(&box_path(box, d)->stats.packets) + stat_get(&box_path(box, d)->stats.sent);
     return events;
 }
 
