@@ -38,7 +38,8 @@
 /* A run is long enough for so many round trips and losses, and for short paths to become steady. */
 #define RUN_NS_MIN     (5 * NS_PER_S)
 #define RUN_RTTS       100
-#define RUN_LOSSES     50
+#define RUN_LOSSES     200
+#define RUN_PACKETS    50000 /* but no more of them for that */
 #define RUN_LIMIT_NS   (3600 * NS_PER_S)
 #define SEED           20
 #define LINES_MAX      256
@@ -59,6 +60,7 @@ struct result {
     /* Received in order: in the first 50 round trips, and from there to the end. */
     uint64_t early_ns, early_bytes;
     uint64_t steady_ns, steady_bytes;
+    uint64_t packets, lost_packets; /* to the client, and of these by chance */
     uint64_t sent_bytes, again_bytes;
     uint64_t timeouts, recoveries;
 };
@@ -195,7 +197,8 @@ static int open_download(struct download *d, struct world *world, const struct c
     d->world = world;
     d->start_ns = world->now_ns;
     d->part_ns = max_u64(RUN_NS_MIN, RUN_RTTS * cell->rtt_ms * NS_PER_MS) / 2;
-    d->packets = cell->loss_ppm ? RUN_LOSSES * 1000000ull / cell->loss_ppm : 0;
+    if (cell->loss_ppm)
+        d->packets = min_u64(RUN_PACKETS, RUN_LOSSES * 1000000ull / cell->loss_ppm);
     d->look_ns = cell->rtt_ms * NS_PER_MS / 10;
     if (!err)
         err = net_link_open(&d->link, &params, world);
@@ -316,12 +319,15 @@ static bool measure(struct world *world, const struct cell *cell, struct result 
         world_fail(world, "the run does not fit into the arena");
     } else {
         const struct tcp_stats *stats = tcp_stats(d->hosts[1].tcp);
+        const struct path_stats *path = &box_path(d->link.box, TO_LEFT)->stats;
 
         play(d);
         *result = (struct result){.early_ns = d->part_ns,
                                   .early_bytes = d->received_early,
                                   .steady_ns = world->now_ns - d->start_ns - d->part_ns,
                                   .steady_bytes = d->received - d->received_early,
+                                  .packets = stat_get(&path->packets),
+                                  .lost_packets = stat_get(&path->drop_loss),
                                   .sent_bytes = stat_get(&stats->bytes_out),
                                   .again_bytes = stat_get(&stats->retrans_bytes),
                                   .timeouts = stat_get(&stats->rto_fired),
@@ -378,14 +384,14 @@ static double theory_window(const char *algorithm, double p, double rtt_s)
     return strcmp(algorithm, "cubic") ? 0 : reno > cubic ? reno : cubic;
 }
 
-static uint64_t theory_kbps(const struct cell *c)
+static uint64_t theory_kbps(const struct cell *c, const struct result *r)
 {
     uint64_t most = RATE_BPS / 1000 * PAYLOAD_BYTES / FRAME_BYTES;
     double rtt_s = c->rtt_ms / 1e3, window;
 
-    if (!c->loss_ppm)
+    if (!r->lost_packets)
         return most;
-    window = theory_window(c->algorithm, c->loss_ppm / 1e6, rtt_s);
+    window = theory_window(c->algorithm, (double)r->lost_packets / (double)r->packets, rtt_s);
     return window > 0 ? min_u64(most, (uint64_t)(window * PAYLOAD_BYTES * 8 / 1000 / rtt_s)) : most;
 }
 
@@ -393,7 +399,7 @@ static void print_result(const struct cell *c, const struct result *r)
 {
     uint64_t most = RATE_BPS / 1000 * PAYLOAD_BYTES / FRAME_BYTES;
     uint64_t early = kbps(r->early_bytes, r->early_ns);
-    uint64_t steady = kbps(r->steady_bytes, r->steady_ns), theory = theory_kbps(c);
+    uint64_t steady = kbps(r->steady_bytes, r->steady_ns), theory = theory_kbps(c, r);
     uint64_t percent = percent_tenths(steady, most),
              again = percent_tenths(r->again_bytes, r->sent_bytes);
 
