@@ -2,11 +2,11 @@
 /*
  * net.h - the network of a simulation, and a host on it.
  *
- * The link is a pipe in memory, or two with a middlebox between them, which has a delay, a queue and
- * a loss of its own in each direction. What else can go wrong is done by nmio_fault on top of one
- * end or both, and what crosses it can be captured by nmio_pcap. A host is an Ethernet, an IP and a
- * TCP of ours on one end; its turn is that of a server's worker. The application that runs on it
- * stands elsewhere.
+ * The link is a pipe in memory, or two with a middlebox between them, which has a delay, a queue
+ * and a loss of its own in each direction. What else can go wrong is done by nmio_fault on top of
+ * one end or both, and what crosses it can be captured by nmio_pcap. A host is an Ethernet, an IP
+ * and a TCP of ours on one end; its turn is that of a server's worker. The application that runs on
+ * it stands elsewhere.
  *
  * net_link_open gives bare ports, so that a program that makes its own stack (sim_atlas's server)
  * can take one.

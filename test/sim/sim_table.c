@@ -11,9 +11,9 @@
  *
  * Client and server are our stacks, between them stands the middlebox: a bottleneck with a
  * drop-tail queue on the way to the client, half of the round trip in each direction, and random
- * loss of data. Acknowledgments are not lost. The server has all bytes in memory. A result is a
- * function of the cell: no clock is read, and no fraction is rounded but by IEEE 754's exact
- * operations.
+ * loss of data. Acknowledgments are not lost. The server has all bytes in memory, and the client
+ * keeps whatever arrives out of order. A result is a function of the cell: no clock is read, and
+ * the few fractions are made of operations that IEEE 754 rounds the same way everywhere.
  */
 #include "cc/cc.h"
 #include "net.h"
@@ -42,7 +42,6 @@
 #define RUN_PACKETS    50000 /* but no more of them for that */
 #define RUN_LIMIT_NS   (3600 * NS_PER_S)
 #define SEED           20
-#define LINES_MAX      256
 #define LINE_BYTES_MAX 160
 
 static const char *const algorithms[] = {"newreno", "cubic", "bbr"};
@@ -72,7 +71,7 @@ struct download {
     struct net_host hosts[NET_HOSTS]; /* client, server */
     struct tcp_conn *conn;            /* the client's */
     struct tcp_conn *server_conn;
-    struct world_event half, end, look;
+    struct world_event early, end, look;
     uint64_t start_ns, look_ns;
     uint64_t part_ns; /* half of the shortest run */
     uint64_t packets; /* to be received at least */
@@ -235,9 +234,9 @@ static void describe(void *arg, char *text, size_t bytes)
     snprintf(text, bytes, "%llu bytes were received", (unsigned long long)d->received);
 }
 
-static void early_over(struct world_event *event)
+static void early_part_over(struct world_event *event)
 {
-    struct download *d = container_of(event, struct download, half);
+    struct download *d = container_of(event, struct download, early);
 
     d->received_early = d->received;
     world_at(d->world, &d->end, d->world->now_ns + d->part_ns);
@@ -285,12 +284,12 @@ static void play(struct download *d)
                               .arg = d,
                               .limit_ns = RUN_LIMIT_NS};
 
-    world_event_init(&d->half, early_over);
+    world_event_init(&d->early, early_part_over);
     world_event_init(&d->end, maybe_over);
     world_event_init(&d->look, look);
     if (d->world->verbose)
         world_at(d->world, &d->look, d->world->now_ns);
-    world_at(d->world, &d->half, d->start_ns + d->part_ns);
+    world_at(d->world, &d->early, d->start_ns + d->part_ns);
     world_run(d->world, &plan);
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         net_host_trace(&d->hosts[i]);
@@ -395,23 +394,114 @@ static uint64_t theory_kbps(const struct cell *c, const struct result *r)
     return window > 0 ? min_u64(most, (uint64_t)(window * PAYLOAD_BYTES * 8 / 1000 / rtt_s)) : most;
 }
 
-static void print_result(const struct cell *c, const struct result *r)
+static void print_head(FILE *out)
+{
+    fprintf(
+        out,
+        "# One download through a bottleneck of %llu Mbit/s, as test/sim/sim_table computes it;\n"
+        "# \"make snapshot\" writes this file again. Goodput in kbit/s during the first 50 round\n"
+        "# trips (2.5 s at least) and from there to the end, of which %% is that of the link.\n"
+        "# \"theory\": the mean rate of the algorithm's window under the losses that happened, or\n"
+        "# the link's. The queue is in %% of the bandwidth-delay product. \"again\": of the bytes\n"
+        "# sent. What arrives late, behind a hole, counts where the hole is closed: hence > 100 "
+        "%%.\n",
+        (unsigned long long)(RATE_BPS / 1000000));
+}
+
+static void print_columns(FILE *out, const char *algorithm)
+{
+    fprintf(out,
+            "\n%-8s RTT queue |  first   then      %% | theory      %% | again  RTOs recoveries\n",
+            algorithm);
+    fprintf(out, "loss %%    ms     %% |\n");
+}
+
+static void print_result(FILE *out, const struct cell *c, const struct result *r)
 {
     uint64_t most = RATE_BPS / 1000 * PAYLOAD_BYTES / FRAME_BYTES;
     uint64_t early = kbps(r->early_bytes, r->early_ns);
     uint64_t steady = kbps(r->steady_bytes, r->steady_ns), theory = theory_kbps(c, r);
-    uint64_t percent = percent_tenths(steady, most),
-             again = percent_tenths(r->again_bytes, r->sent_bytes);
+    uint64_t percent = percent_tenths(steady, most);
+    uint64_t again = percent_tenths(r->again_bytes, r->sent_bytes);
 
-    printf(
-        "%-8s %5u %4u %4u | %6llu %6llu %3llu.%llu%% | %6llu %3llu%% | %2llu.%llu%% %3llu %4llu\n",
-        c->algorithm, c->loss_ppm, c->rtt_ms, c->queue_percent, (unsigned long long)early,
-        (unsigned long long)steady, (unsigned long long)percent / 10,
-        (unsigned long long)percent % 10, (unsigned long long)theory,
-        (unsigned long long)(steady * 100 / theory), (unsigned long long)again / 10,
-        (unsigned long long)again % 10, (unsigned long long)r->timeouts,
-        (unsigned long long)r->recoveries);
+    fprintf(out,
+            "  %u.%u %7u %5u | %6llu %6llu %4llu.%llu | %6llu %6llu | %3llu.%llu %5llu %10llu\n",
+            c->loss_ppm / 10000, c->loss_ppm / 1000 % 10, c->rtt_ms, c->queue_percent,
+            (unsigned long long)early, (unsigned long long)steady, (unsigned long long)percent / 10,
+            (unsigned long long)percent % 10, (unsigned long long)theory,
+            (unsigned long long)(steady * 100 / theory), (unsigned long long)again / 10,
+            (unsigned long long)again % 10, (unsigned long long)r->timeouts,
+            (unsigned long long)r->recoveries);
 }
+
+static bool print_algorithm(FILE *out, const char *algorithm)
+{
+    print_columns(out, algorithm);
+    for (size_t l = 0; l < array_len(losses_ppm); l++)
+        for (size_t t = 0; t < array_len(rtts_ms); t++)
+            for (size_t q = 0; q < array_len(queues_percent); q++) {
+                struct cell cell = {algorithm, losses_ppm[l], rtts_ms[t], queues_percent[q]};
+                struct result result = {0};
+
+                if (!run_cell(&cell, &result, false, NULL))
+                    return false;
+                print_result(out, &cell, &result);
+            }
+    return true;
+}
+
+static bool print_table(FILE *out)
+{
+    print_head(out);
+    for (size_t a = 0; a < array_len(algorithms); a++)
+        if (!print_algorithm(out, algorithms[a]))
+            return false;
+    return fflush(out) == 0;
+}
+
+/* --- the comparison --------------------------------------------------------------------------- */
+
+/* Prints what differs, line by line: a table has the same rows whatever stands in them. */
+static bool same(FILE *old, FILE *new)
+{
+    char old_line[LINE_BYTES_MAX], new_line[LINE_BYTES_MAX];
+    bool equal = true;
+
+    for (;;) {
+        const char *o = fgets(old_line, sizeof(old_line), old);
+        const char *n = fgets(new_line, sizeof(new_line), new);
+
+        if (!o && !n)
+            return equal;
+        if (o && n && !strcmp(o, n))
+            continue;
+        equal = false;
+        printf("%s%s%s%s", o ? "# - " : "", o ? o : "", n ? "# + " : "", n ? n : "");
+    }
+}
+
+static int compare(const char *path)
+{
+    FILE *old = fopen(path, "r"), *new = tmpfile();
+    bool good = old && new &&print_table(new);
+
+    if (good) {
+        rewind(new);
+        good = same(old, new);
+    } else {
+        fprintf(stderr, "cannot compare with %s\n", path);
+    }
+    printf("1..1\n%s 1 - every throughput is as in %s\n", good ? "ok" : "not ok", path);
+    if (!good)
+        printf("# if the change is wanted: make snapshot\n");
+    if (old)
+        fclose(old);
+    if (new)
+        fclose(new);
+    return good ? 0 : 1;
+}
+
+/* --- the program ------------------------------------------------------------------------------ */
 
 struct options {
     struct cell cell;
@@ -477,26 +567,17 @@ static bool options_parse(struct options *options, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct result r = {0};
+    struct result result = {0};
 
     if (!options_parse(&options, argc, argv))
         return usage(argv[0]);
-    if (options.one) {
-        if (!run_cell(&options.cell, &r, options.verbose, options.pcap_path))
-            return 1;
-        print_result(&options.cell, &r);
-        return 0;
-    }
-    for (size_t a = 0; a < array_len(algorithms); a++)
-        for (size_t l = 0; l < array_len(losses_ppm); l++)
-            for (size_t t = 0; t < array_len(rtts_ms); t++)
-                for (size_t q = 0; q < array_len(queues_percent); q++) {
-                    struct cell cell = {algorithms[a], losses_ppm[l], rtts_ms[t],
-                                        queues_percent[q]};
-                    if (!run_cell(&cell, &r, false, NULL))
-                        return 1;
-                    print_result(&cell, &r);
-                    fflush(stdout);
-                }
+    if (options.compare_path)
+        return compare(options.compare_path);
+    if (!options.one)
+        return print_table(stdout) ? 0 : 1;
+    if (!run_cell(&options.cell, &result, options.verbose, options.pcap_path))
+        return 1;
+    print_columns(stdout, options.cell.algorithm);
+    print_result(stdout, &options.cell, &result);
     return 0;
 }
