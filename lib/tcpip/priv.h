@@ -212,7 +212,8 @@ static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
  * since short segments and holes leave buffers half empty. */
 static inline uint32_t tcp_reasm_share(const struct tcp_conn *conn)
 {
-    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + conn->tcp->config.reasm_ranges_max;
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES +
+           conn->tcp->config.reasm_ranges_max;
 }
 
 static inline bool tcp_fin_due(const struct tcp_conn *conn)
