@@ -83,7 +83,8 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
     struct tcp *tcp = conn->tcp;
     const struct tcp_sent *first = tcp_sent_first(conn->sender);
 
-    if (first && (first->state == SENT_LOST || first->state == SENT_ASKED)) {
+    if (first && (first->state == SENT_LOST || first->state == SENT_ASKED) &&
+        conn->sender->frto != FRTO_NEW_SENT) { /* else what was lost waits for an ACK */
         /* What was lost has not been sent again yet, whoever found out that it was: the disk or
          * the pool is behind, not the network. */
         stat_inc(&tcp->stats.rto_waiting);

@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 
-#define ARENA_BYTES       (512ull << 20) /* address space: what is not touched costs nothing */
+#define ARENA_BYTES       (1ull << 30) /* address space: what is not touched costs nothing */
 #define CLIENTS_MAX       40
 #define SERVER_PORT       80
 #define CLIENT_PORT_FIRST 1024
@@ -131,7 +131,7 @@ static void draw_clients_host(struct scenario *s, struct rand *rand)
     host->keep_ns = world_range_log(rand, NS_PER_US, 100 * NS_PER_MS);
     host->rcv_wnd_bytes = s->client_tcp.rcv_wnd_bytes;
     host->draining = s->drain_after_ns != WORLD_NEVER;
-    host->gentle = s->net.harm <= GENTLE_HARM_MAX && s->disk.error == 0 &&
+    host->gentle = s->net.harm <= GENTLE_HARM_MAX && !s->net.slow && s->disk.error == 0 &&
                    s->net.pipe.depth >= 4 * s->client_count &&
                    s->config.limits.conns >= CONNS_PER_CLIENT * s->client_count;
 }
@@ -363,7 +363,7 @@ static void scenario_open(struct scenario *s)
         world_fail(s->world, "no server: %s", why);
         return;
     }
-    err = net_host_open(&s->clients_host.net, s->world, 0, ports[0], &s->client_tcp);
+    err = net_host_open(&s->clients_host.net, &s->link, 0, &s->client_tcp);
     if (err) {
         world_fail(s->world, "no client: %d", err);
         return;
@@ -394,6 +394,7 @@ static void scenario_play(struct scenario *s)
                               .limit_ns = RUN_LIMIT_NS};
     bool good = world_run(s->world, &plan);
 
+    net_link_trace(&s->link);
     net_host_trace(&s->clients_host.net);
     net_trace_stats(s->world, "server tcp", tcp_stat_descs, tcp_stats(s->worker->tcp));
     net_trace_stats(s->world, "server eth", eth_stat_descs, eth_stats(s->worker->eth));

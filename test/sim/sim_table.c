@@ -174,7 +174,7 @@ static int open_host(struct download *d, uint32_t number, const char *algorithm)
     config.reasm_max = REASM_BUFFERS;
     config.reasm_ranges_max = REASM_BUFFERS;
     config.cc = algorithm;
-    return net_host_open(&d->hosts[number], d->world, number, d->link.ports[number], &config);
+    return net_host_open(&d->hosts[number], &d->link, number, &config);
 }
 
 static int connect_both(struct download *d)
@@ -293,9 +293,7 @@ static void play(struct download *d)
     world_run(d->world, &plan);
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         net_host_trace(&d->hosts[i]);
-    for (unsigned way = 0; d->world->verbose && way < DIRECTIONS; way++)
-        net_trace_stats(d->world, way == TO_LEFT ? "to client" : "to server", path_stat_descs,
-                        &box_path(d->link.box, way)->stats);
+    net_link_trace(&d->link);
 }
 
 static void close_download(struct download *d)

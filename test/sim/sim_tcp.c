@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "runner.h"
 
-#define ARENA_BYTES             (384ull << 20) /* address space: untouched pages cost nothing */
+#define ARENA_BYTES             (1ull << 30) /* address space: untouched pages cost nothing */
 #define SERVER_PORT             80
 #define DEAF_PORT               81 /* nobody listens */
 #define REJECT_PORT             82 /* a listener whose accept says no */
@@ -46,11 +46,12 @@ struct scenario {
 struct mood { /* what the connections of this run are like */
     uint64_t bytes_max;
     uint64_t start_spread_ns;
-    double odd, disturbed, stop;
+    double odd, disturbed, stop, capped;
 };
 
 static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
 {
+    static const char *const algorithms[] = {"cubic", "newreno", "bbr"};
     struct tcp_config config = tcp_config_default();
 
     config.conns_max = s->flow_count + (uint32_t)world_range(rand, 1, 16);
@@ -63,6 +64,8 @@ static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
     config.asked_max_bytes = (uint32_t)world_range_log(rand, 16384, 1 << 20);
     if (rand_chance(rand, 0.3))
         config.mss_max = (uint16_t)world_range(rand, 88, 1460);
+    config.cc = algorithms[rand_below(rand, array_len(algorithms))];
+    config.pacing = rand_chance(rand, 0.5);
     config.keepalive_ns = world_range(rand, 5, 75) * NS_PER_S;
     config.user_timeout_ns = world_range(rand, 120, 600) * NS_PER_S;
     config.fin_wait_2_ns = world_range(rand, 300, 600) * NS_PER_S;
@@ -104,6 +107,7 @@ static struct mood draw_mood(struct rand *rand, double harm, uint32_t *flow_coun
     mood.odd = rand_chance(rand, 0.3) ? 0.4 : 0;
     mood.disturbed = rand_chance(rand, 0.3) ? 0.4 : 0;
     mood.stop = rand_chance(rand, 0.2) ? 0.5 : 0;
+    mood.capped = rand_chance(rand, 0.2) ? 0.5 : 0;
     return mood;
 }
 
@@ -115,6 +119,8 @@ static void draw_side(struct rand *rand, struct app_side *side, const struct moo
     /* At most some 32 writes each, or one. */
     side->step = max_u64(1, rand_chance(rand, 0.5) ? side->total : side->total / 16);
     side->pause_ns = world_range_log(rand, 1, NS_PER_S);
+    if (rand_chance(rand, mood->capped)) /* a minute, at most */
+        side->rate_bps = world_range_log(rand, side->total / 60 + 1, 100000000);
     side->close_last = may_close_last && rand_chance(rand, 0.5);
     if (rand_chance(rand, 0.3))
         side->close_after_ns = world_range_log(rand, NS_PER_US, 10 * NS_PER_S);
@@ -171,21 +177,22 @@ static void note(struct scenario *s, const struct mood *mood)
     struct world *world = s->world;
 
     world_note(world,
-               " flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f late=%llu us",
-               s->flow_count, (unsigned long long)mood->bytes_max,
+               "%s flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f capped=%.1f"
+               " late=%llu us",
+               s->net.routed ? " routed" : "", s->flow_count, (unsigned long long)mood->bytes_max,
                (double)mood->start_spread_ns / NS_PER_S, mood->odd, mood->disturbed, mood->stop,
-               (unsigned long long)(s->lateness_ns / NS_PER_US));
+               mood->capped, (unsigned long long)(s->lateness_ns / NS_PER_US));
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         const struct tcp_config *t = &s->tcp[i];
         const struct app_habits *h = &s->habits[i];
 
         world_note(world,
-                   " %s{conns=%u half=%u wnd=%u mark=%u asked=%u mss=%u keep=%llus ut=%llus"
+                   " %s{%s%s conns=%u half=%u wnd=%u mark=%u asked=%u mss=%u keep=%llus ut=%llus"
                    " tw=%llus chunks=%ux%u refuse=%.1f short=%.1f unowned=%.1f later=%.1f"
                    " %.3fms keep=%.1f %.3fms}",
-                   i ? "server" : "client", t->conns_max, t->half_open_max, t->rcv_wnd_bytes,
-                   t->watermark_mss, t->asked_max_bytes, t->mss_max,
-                   (unsigned long long)(t->keepalive_ns / NS_PER_S),
+                   i ? "server" : "client", t->cc, t->pacing ? " paced" : "", t->conns_max,
+                   t->half_open_max, t->rcv_wnd_bytes, t->watermark_mss, t->asked_max_bytes,
+                   t->mss_max, (unsigned long long)(t->keepalive_ns / NS_PER_S),
                    (unsigned long long)(t->user_timeout_ns / NS_PER_S),
                    (unsigned long long)(t->time_wait_ns / NS_PER_S), h->chunk_count, h->chunk_bytes,
                    h->refuse, h->shorten, h->unowned, h->later, (double)h->later_ns / NS_PER_MS,
@@ -199,6 +206,7 @@ static void scenario_draw(struct scenario *s)
     struct mood mood;
 
     net_draw(&s->net, s->world);
+    s->net.routed = rand_chance(rand, 0.3);
     mood = draw_mood(rand, s->net.harm, &s->flow_count);
     s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
@@ -206,8 +214,8 @@ static void scenario_draw(struct scenario *s)
         s->habits[i] = draw_habits(rand);
     }
     /* SYNs that come together and find a queue full come together again, until they give up. */
-    s->gentle = s->net.harm <= GENTLE_HARM_MAX && s->tcp[1].half_open_max >= s->flow_count &&
-                s->net.pipe.depth >= 4 * s->flow_count;
+    s->gentle = s->net.harm <= GENTLE_HARM_MAX && !s->net.slow &&
+                s->tcp[1].half_open_max >= s->flow_count && s->net.pipe.depth >= 4 * s->flow_count;
     for (uint32_t i = 0; i < s->flow_count; i++) {
         app_flow_init(&s->flows[i], s->world, s->hosts, i);
         draw_flow(rand, s, &s->flows[i], &mood);
@@ -440,10 +448,10 @@ static uint64_t host_next_ns(void *arg)
     return net_host_next_ns(&host->net);
 }
 
-static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port)
+static int host_open(struct scenario *s, uint32_t number)
 {
     struct app_host *host = &s->hosts[number];
-    int err = net_host_open(&host->net, s->world, number, port, &s->tcp[number]);
+    int err = net_host_open(&host->net, &s->link, number, &s->tcp[number]);
 
     if (err)
         return err;
@@ -452,6 +460,7 @@ static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port
     host->flows = s->flows;
     host->flow_count = s->flow_count;
     host->rcv_wnd_bytes = s->tcp[number].rcv_wnd_bytes;
+    host->watermark_mss = s->tcp[number].watermark_mss;
     err = app_host_open(host, s->world, &s->pattern, &s->habits[number]);
     if (!err && number)
         err = tcp_listen(host->net.tcp, NULL, SERVER_PORT, &app_ops, host);
@@ -469,7 +478,7 @@ static int scenario_open(struct scenario *s)
     if (err)
         return err;
     for (uint32_t i = 0; i < NET_HOSTS && !err; i++)
-        err = host_open(s, i, s->link.ports[i]);
+        err = host_open(s, i);
     for (uint32_t i = 0; i < s->flow_count; i++) {
         struct app_flow *flow = &s->flows[i];
 
@@ -501,6 +510,7 @@ static void scenario_play(struct scenario *s)
                                          .next_ns = host_next_ns,
                                          .arg = &s->hosts[i]};
     good = world_run(s->world, &plan);
+    net_link_trace(&s->link);
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         net_host_trace(&s->hosts[i].net);
     if (!good)
