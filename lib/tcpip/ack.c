@@ -30,12 +30,14 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
 
 /*
  * What was sent once gives the exact time; the echoed timestamp, in whole milliseconds, serves
- * where all that is acknowledged was sent again (Karn's algorithm, RFC 6298 3). The least round
- * trip is that of the range sent last, which has waited least for its ACK.
+ * where any of what is acknowledged was sent again (Karn's algorithm, RFC 6298 3): the ACK may be
+ * the answer to that, and what was sent once beside it may have waited for as long as the timer, so
+ * that the timer would learn from itself. The least round trip is that of the range sent last,
+ * which has waited least for its ACK.
  */
 static void sample_rtt(struct tcp_conn *conn, const struct tcp_ack *a)
 {
-    if (a->oldest_sent_ns) {
+    if (a->oldest_sent_ns && !a->again) {
         tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
         tcp_min_rtt_sample(conn->sender, (a->now_ns - a->newest_sent_ns) / NS_PER_US, a->now_ns);
     } else if (a->acked && a->has_tsecr && a->tsecr) {

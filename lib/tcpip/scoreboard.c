@@ -165,6 +165,8 @@ static void delivered(struct tcp_conn *conn, const struct tcp_sent *range, uint6
         if (a->oldest_sent_ns == 0 || range->sent_ns < a->oldest_sent_ns)
             a->oldest_sent_ns = range->sent_ns;
         a->newest_sent_ns = max_u64(a->newest_sent_ns, range->sent_ns);
+    } else {
+        a->again = true;
     }
     if (range->sent_ns >= a->newest_any_ns) {
         a->newest_any_ns = range->sent_ns;

@@ -139,6 +139,7 @@ struct tcp_ack {
     uint64_t dsack_bytes;
     bool app_limited; /* the newest range was sent when there was nothing else to send */
     bool sack_news;   /* a SACK told something new */
+    bool again;       /* of what arrived, something had been sent more than once */
     bool has_tsecr;
     uint32_t tsecr;
 };

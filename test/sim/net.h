@@ -43,6 +43,7 @@ struct net_params {
     bool routed;                      /* the hosts are on different links, and routers between */
     /* What was drawn, summed up: */
     bool slow;         /* connections may have to wait for each other, or for a path that is gone */
+    double toil;       /* as harm, and more where acknowledgments tell little of it */
     double harm;       /* how often, at most, an exchange of two packets fails */
     uint64_t delay_ns; /* there and back, without reordering */
 };

@@ -8,6 +8,8 @@
 /* A hole closes before anybody gives up: the least user timeout that is drawn is 120 s, and the
  * last retransmission may have been half of the time ago. */
 #define HOLE_NS_MAX (25 * NS_PER_S)
+/* Too much for megabytes. */
+#define THIN_TOIL 0.25
 /* Bursts end with a packet, not with time: one that goes on eats retransmission after
  * retransmission, a minute apart. */
 #define BURST_END_MIN 0.7
@@ -245,7 +247,7 @@ static void draw_gates(struct net_params *params, struct world *world)
         if (!params->gates[host].on)
             continue;
         params->harm += gate->ack_loss;
-        params->slow |= (gate->mtu && gate->mtu_silent) ||
+        params->slow |= gate->thin || (gate->mtu && gate->mtu_silent) ||
                         (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
         note_gate(gate, world, host);
     }
@@ -265,4 +267,15 @@ void net_draw(struct net_params *params, struct world *world)
         draw_near(params, world);
     if (rand_chance(rand, 0.6))
         draw_gates(params, world);
+    params->toil = params->harm;
+    for (uint32_t host = 0; host < NET_HOSTS; host++) {
+        const struct gate_config *gate = &params->gates[host].config;
+
+        if (gate->strip & GATE_STRIP_SACK)
+            params->toil += params->harm;
+        if (gate->stretch)
+            params->toil += params->harm;
+        if (gate->thin) /* where a window is one segment it has one ACK, and no second chance */
+            params->toil += THIN_TOIL;
+    }
 }

@@ -22,7 +22,7 @@
 /* Exchanges fail so rarely that no connection may end for it. */
 #define GENTLE_HARM_MAX 0.06
 /* Where more goes wrong, megabytes would take days. */
-#define MEGABYTES_HARM_MAX 0.2
+#define MEGABYTES_TOIL_MAX 0.2
 /* Every client may have as many responses under way as a connection can. */
 #define CONNS_PER_CLIENT 16
 
@@ -162,7 +162,7 @@ static int scenario_draw(struct scenario *s)
     int err = 0;
 
     net_draw(&s->net, s->world);
-    if (s->net.harm > MEGABYTES_HARM_MAX)
+    if (s->net.toil > MEGABYTES_TOIL_MAX)
         bytes = min_u64(bytes, 70000);
     s->client_count = (uint32_t)world_range(rand, 1, 4);
     if (rand_chance(rand, 0.2))

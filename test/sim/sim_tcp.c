@@ -7,6 +7,7 @@
  * find most mistakes, and thousands of them fit into a minute.
  */
 #include "app.h"
+#include "audit.h"
 #include "base/bytes.h"
 #include "runner.h"
 
@@ -24,7 +25,7 @@
 /* Exchanges fail so rarely that no connection may time out or be reset for it. */
 #define GENTLE_HARM_MAX 0.06
 /* Where more goes wrong, every other byte waits for a timeout: megabytes would take days. */
-#define MEGABYTES_HARM_MAX 0.2
+#define MEGABYTES_TOIL_MAX 0.2
 
 struct scenario {
     struct world *world;
@@ -91,12 +92,12 @@ static struct app_habits draw_habits(struct rand *rand)
     return habits;
 }
 
-static struct mood draw_mood(struct rand *rand, double harm, uint32_t *flow_count)
+static struct mood draw_mood(struct rand *rand, double toil, uint32_t *flow_count)
 {
     static const uint64_t bytes_max[] = {20000, 20000, 20000, 300000, 300000, 4 << 20};
     struct mood mood = {.bytes_max = bytes_max[rand_below(rand, array_len(bytes_max))]};
 
-    if (harm > MEGABYTES_HARM_MAX)
+    if (toil > MEGABYTES_TOIL_MAX)
         mood.bytes_max = min_u64(mood.bytes_max, 300000);
     *flow_count = (uint32_t)world_range(rand, 1, 4);
     if (rand_chance(rand, 0.2))
@@ -207,7 +208,7 @@ static void scenario_draw(struct scenario *s)
 
     net_draw(&s->net, s->world);
     s->net.routed = rand_chance(rand, 0.3);
-    mood = draw_mood(rand, s->net.harm, &s->flow_count);
+    mood = draw_mood(rand, s->net.toil, &s->flow_count);
     s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         s->tcp[i] = draw_tcp(rand, s);
@@ -332,6 +333,8 @@ static void check_host(struct app_host *host)
     uint64_t tally[TCP_STATES] = {0};
 
     app_host_sweep(host);
+    if (!audit_tcp(host->world, host->net.tcp, host->net.name))
+        return;
     for (struct tcp_conn *conn = tcp_conn_next(host->net.tcp, NULL); conn;
          conn = tcp_conn_next(host->net.tcp, conn)) {
         if (!check_conn(host, conn))
@@ -517,8 +520,10 @@ static void scenario_play(struct scenario *s)
         return;
     for (uint32_t i = 0; i < s->flow_count; i++)
         check_flow(s, &s->flows[i]);
-    for (uint32_t i = 0; i < NET_HOSTS; i++)
+    for (uint32_t i = 0; i < NET_HOSTS; i++) {
         app_host_check_empty(&s->hosts[i]);
+        audit_empty(s->world, s->hosts[i].net.tcp, s->hosts[i].net.name);
+    }
     check_timeouts(s);
 }
 
