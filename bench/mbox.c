@@ -147,8 +147,9 @@ int main(int argc, char **argv)
         return 1;
     }
     run(&b, packets);
-    printf("%.2f Mpps, %.0f ns a packet of %u bytes, %llu flows, %llu under way at most\n",
-           (double)b.sent * 1000 / (double)b.spent_ns, (double)b.spent_ns / (double)b.sent, b.bytes,
+    printf("{\"packets_per_s\": %.0f, \"packet_bytes\": %u, \"flows\": %llu, "
+           "\"under_way_at_most\": %llu}\n",
+           (double)b.sent * (double)NS_PER_S / (double)b.spent_ns, b.bytes,
            (unsigned long long)box_flows(b.box)->seen,
            (unsigned long long)box_pool(b.box)->high_water);
     lost = box_path(b.box, TO_RIGHT)->stats.drop_loss;

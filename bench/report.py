@@ -231,11 +231,34 @@ def steering_text(rows):
         columns(head + body)
 
 
+def limits_text(limits):
+    if not limits:
+        return ''
+    lines = ['What one core can take, on pipes', '']
+    if 'synflood' in limits:
+        s = spread([r['syns_per_s'] for r in limits['synflood']])
+        lines.append('SYNs answered: {:,.0f} a second ({:,.0f} to {:,.0f})'.format(
+            s['median'], s['low'], s['high']))
+    if 'mbox' in limits:
+        s = spread([r['packets_per_s'] for r in limits['mbox']])
+        lines.append('middlebox: {:,.0f} packets a second ({:,.0f} to {:,.0f})'.format(
+            s['median'], s['low'], s['high']))
+    for row in limits.get('million', ()):
+        few, many = row['active_only'], row['with_idle']
+        lines.append('{:,} connections, {:,} of them active: {:,.0f} MiB of the server\'s memory, '
+                     '{:,.0f} bytes each; the active ones are answered in {:.2f} times the time '
+                     'without the idle ones'.format(
+                         many['connections'], few['connections'], many['server_bytes'] / 2**20,
+                         many['bytes_per_connection'], row['slower']))
+    return '\n'.join(lines) + '\n'
+
+
 def text(results):
     table = Table(results['runs'])
     parts = [machine_text(results['machine'], results['settings'])]
     parts += [noise_text(results['noise'])] + [scenario_text(table, s) for s in TITLES]
-    parts += [steering_text(results.get('steering')), instructions_text(results['instructions'])]
+    parts += [steering_text(results.get('steering')), instructions_text(results['instructions']),
+              limits_text(results.get('limits'))]
     lines = [*summary_memory(table), *summary_disk(table), *summary_many(table),
              *summary_idle(results['idle'])]
     if lines:

@@ -47,6 +47,13 @@ static inline void list_push_head(struct list *head, struct list *node)
     list_insert_before(head->next, node);
 }
 
+/* For what is not looked at again: only its neighbours forget it. */
+static inline void list_unlink(struct list *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+}
+
 static inline void list_remove(struct list *node)
 {
     node->prev->next = node->next;

@@ -52,8 +52,11 @@ siphash(const uint64_t key[2], const uint8_t *p, size_t len, unsigned c_rounds, 
 
     for (; left >= 8; left -= 8, p += 8)
         sip_word(&s, get_le64(p), c_rounds);
-    for (size_t i = 0; i < left; i++)
-        last |= (uint64_t)p[i] << (8 * i);
+    if (left == 4) /* the usual key: words of 32 bits */
+        last |= get_le32(p);
+    else
+        for (size_t i = 0; i < left; i++)
+            last |= (uint64_t)p[i] << (8 * i);
     sip_word(&s, last, c_rounds);
     s.v2 ^= 0xff;
     sip_rounds(&s, d_rounds);

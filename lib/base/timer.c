@@ -28,6 +28,16 @@ static unsigned digit(uint64_t tick, unsigned level)
     return (tick >> level_shift(level)) & (TIMER_SLOTS - 1);
 }
 
+/* The level of the highest digit in which two ticks differ; 0 if they do not. What is above the top
+ * level's digit belongs to it: that level is a circle. */
+static unsigned differing_level(uint64_t a, uint64_t b)
+{
+    uint64_t differ = a ^ b;
+    unsigned level = differ ? (63 - (unsigned)__builtin_clzll(differ)) / SLOT_BITS : 0;
+
+    return level < TOP ? level : TOP;
+}
+
 static uint64_t due_tick(uint64_t due_ns)
 {
     return due_ns / TIMER_TICK_NS + (due_ns % TIMER_TICK_NS != 0);
@@ -42,8 +52,7 @@ static void put_slot(struct timer_wheel *wheel, struct timer *timer, unsigned le
 static void place(struct timer_wheel *wheel, struct timer *timer)
 {
     uint64_t tick = max_u64(due_tick(timer->due_ns), wheel->tick);
-    uint64_t differ = tick ^ wheel->tick;
-    unsigned level = differ ? (63 - (unsigned)__builtin_clzll(differ)) / SLOT_BITS : 0;
+    unsigned level = differing_level(tick, wheel->tick);
     uint64_t top, ahead;
 
     if (level < TOP) {
@@ -93,11 +102,14 @@ static void cascade(struct timer_wheel *wheel, unsigned level)
         place(wheel, list_entry(node, struct timer, node));
 }
 
-/* Moves the wheel to a tick that no used slot begins before. */
+/* Moves the wheel to a tick that no used slot begins before. Slots are entered on the level of the
+ * highest digit that changes, and on those below. */
 static void set_tick(struct timer_wheel *wheel, uint64_t tick)
 {
+    unsigned level = differing_level(tick, wheel->tick);
+
     wheel->tick = tick;
-    for (unsigned level = TOP; level > 0; level--)
+    for (; level > 0; level--)
         cascade(wheel, level);
 }
 

@@ -32,7 +32,6 @@
 #define RENO_ROUNDS_MAX         63
 #define PROBE_RTT_DURATION_NS   (200 * NS_PER_MS)
 #define OFFLOAD_QUANTA          3
-#define QUANTA_PER_SECOND       1000
 
 static const struct {
     uint16_t pacing_percent, cwnd_percent;
@@ -73,7 +72,7 @@ static uint64_t bdp_multiple(struct cc *cc, uint64_t bw, uint32_t percent)
 
 static uint32_t quantization_budget(struct cc *cc, uint64_t inflight)
 {
-    inflight = max_u64(inflight, (uint64_t)OFFLOAD_QUANTA * cc->quantum);
+    inflight = max_u64(inflight, (uint64_t)OFFLOAD_QUANTA * cc_burst(cc, cc->pacing_bps));
     inflight = max_u64(inflight, min_pipe_cwnd(cc));
     if (bbr(cc)->state == PROBE_BW_UP)
         inflight += 2 * cc->mss;
@@ -467,7 +466,6 @@ static void set_pacing_rate(struct cc *cc, uint32_t gain_percent)
     /* No sample, and so no rate, is not a rate of nothing. */
     if (rate && (s->full_bw_reached || rate > cc->pacing_bps))
         cc->pacing_bps = rate;
-    cc->quantum = cc_quantum(cc->pacing_bps, QUANTA_PER_SECOND, cc->mss);
 }
 
 static void bound_cwnd_for_model(struct cc *cc)
@@ -628,6 +626,7 @@ static void bbr_on_sent(struct cc *cc, uint32_t bytes, uint32_t flight, bool app
 const struct cc_algorithm cc_bbr = {
     .name = "bbr",
     .own_recovery = true,
+    .has_pace = true,
     .wants_rate = true,
     .open = bbr_open,
     .on_ack = bbr_on_ack,

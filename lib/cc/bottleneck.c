@@ -148,9 +148,9 @@ static void send_packet(struct bottleneck *b, struct flow *f)
         arm_rto(b, f);
 }
 
-/* One burst of at most a quantum. */
 static void flow_send(struct bottleneck *b, struct flow *f)
 {
+    uint64_t pace;
     uint32_t sent = 0;
 
     if (!f->opened) {
@@ -160,14 +160,15 @@ static void flow_send(struct bottleneck *b, struct flow *f)
         f->cc.algorithm->on_idle(&f->cc, (b->now_ns - f->last_sent_ns) / NS_PER_US,
                                  (uint32_t)(rto(f) / NS_PER_US), b->now_ns);
     }
+    pace = cc_pacing_bps(&f->cc, f->srtt_us, f->in_recovery && !f->after_rto);
     do {
         send_packet(b, f);
         sent += BOTTLENECK_MSS;
-    } while ((f->cc.pacing_bps == 0 || sent + BOTTLENECK_MSS <= f->cc.quantum) &&
+    } while ((pace == 0 || sent + BOTTLENECK_MSS <= cc_burst(&f->cc, pace)) &&
              send_ns(b, f) == b->now_ns);
     f->next_send_ns = b->now_ns;
-    if (f->cc.pacing_bps)
-        f->next_send_ns += sent * NS_PER_S / f->cc.pacing_bps;
+    if (pace)
+        f->next_send_ns += sent * NS_PER_S / pace;
     note_limits(b, f);
 }
 

@@ -6,7 +6,7 @@
  * round trip after it left the queue, and is lost if it found the queue full or chance so decides.
  * The senders are the least that a struct cc can stand on: packet numbers instead of a stream (what
  * was lost is not sent again, something new is), losses seen by three later ACKs, proportional rate
- * reduction, a timeout, delivery rates, pacing in bursts of a quantum. A run is a function of its
+ * reduction, a timeout, delivery rates, pacing in short bursts. A run is a function of its
  * configuration and seed.
  */
 #ifndef CC_BOTTLENECK_H

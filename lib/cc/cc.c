@@ -14,7 +14,11 @@
  */
 #define PACING_SLOW_START_PERCENT 200
 #define PACING_PERCENT            120
-#define PACING_QUANTA_PER_SECOND  1000 /* a burst is at most a millisecond's worth */
+
+/* A burst is what one TSO frame carries, and no shorter than two segments: receivers delay ACKs. */
+#define BURSTS_PER_SECOND 1000
+#define BURST_MAX         (64u << 10)
+#define BURST_SEGMENTS    2
 
 static const struct cc_algorithm *const ALGORITHMS[] = {&cc_newreno, &cc_cubic, &cc_bbr};
 
@@ -37,7 +41,6 @@ void cc_open(struct cc *cc, const struct cc_algorithm *algorithm, uint16_t mss, 
     cc->mss = mss ? mss : 1;
     cc->cwnd = cc_initial_window(cc->mss);
     cc->ssthresh = CC_WINDOW_MAX;
-    cc->quantum = cc_quantum(0, 1, cc->mss);
     algorithm->open(cc, now_ns);
 }
 
@@ -50,22 +53,27 @@ void cc_set_mss(struct cc *cc, uint16_t mss)
     cc->mss = mss ? mss : 1;
     cc->cwnd = cc_window(cc, cc->cwnd);
     cc->ssthresh = cc_threshold(cc, cc->ssthresh);
-    cc->quantum = max_u32(cc->quantum, CC_QUANTUM_SEGMENTS * cc->mss);
 }
 
-uint32_t cc_quantum(uint64_t bps, uint32_t per_second, uint16_t mss)
-{
-    uint64_t bytes = min_u64(bps / per_second, CC_QUANTUM_MAX);
-
-    return max_u32((uint32_t)bytes, CC_QUANTUM_SEGMENTS * mss);
-}
-
-void cc_pace_window(struct cc *cc, uint32_t window, uint32_t srtt_us)
+uint64_t cc_pacing_bps(const struct cc *cc, uint32_t srtt_us, bool reducing)
 {
     uint32_t percent = cc->cwnd < cc->ssthresh ? PACING_SLOW_START_PERCENT : PACING_PERCENT;
+    uint64_t window = cc->cwnd;
 
+    if (cc->algorithm->has_pace)
+        return cc->pacing_bps;
     if (srtt_us == 0)
-        return;
-    cc->pacing_bps = (uint64_t)window * (percent * (NS_PER_S / NS_PER_US / 100)) / srtt_us;
-    cc->quantum = cc_quantum(cc->pacing_bps, PACING_QUANTA_PER_SECOND, cc->mss);
+        return 0;
+    if (reducing) { /* at the pace that the reduction aims at, not that of the way down */
+        window = max_u32(cc->cwnd, cc->ssthresh);
+        percent = PACING_PERCENT;
+    }
+    return window * (percent * (NS_PER_S / NS_PER_US / 100)) / srtt_us;
+}
+
+uint32_t cc_burst(const struct cc *cc, uint64_t bps)
+{
+    uint64_t bytes = min_u64(bps / BURSTS_PER_SECOND, BURST_MAX);
+
+    return max_u32((uint32_t)bytes, BURST_SEGMENTS * cc->mss);
 }

@@ -13,11 +13,11 @@
  *                  lost has been counted
  *     cc_on_*      the events in between
  *
- * The owner reads `cwnd` (bytes in flight allowed), `ssthresh`, `pacing_bps` (0: as the window
- * admits) and `quantum` (the most to send at once when paced). During fast recovery a
- * loss-based algorithm leaves the window to the owner's proportional rate reduction (RFC 6937),
- * which writes cwnd itself; one that says own_recovery keeps it. A mark of ECN is answered at once,
- * in cwnd as well as ssthresh, and the slow start after a timeout is the algorithm's, too.
+ * The owner reads `cwnd` (bytes in flight allowed) and `ssthresh`, and asks cc_pacing_bps how fast
+ * and cc_burst how much at once. During fast recovery a loss-based algorithm leaves the window to
+ * the owner's proportional rate reduction (RFC 6937), which writes cwnd itself; one that says
+ * own_recovery keeps it. A mark of ECN is answered at once, in cwnd as well as ssthresh, and the
+ * slow start after a timeout is the algorithm's, too.
  *
  * The `flight` of on_loss, on_ecn and on_rto is RFC 5681's FlightSize, all that was sent and not
  * acknowledged when it happened, lost or not: what is left after half a window was dropped would
@@ -75,8 +75,7 @@ struct cc {
     const struct cc_algorithm *algorithm;
     uint32_t cwnd;
     uint32_t ssthresh;
-    uint64_t pacing_bps;
-    uint32_t quantum;
+    uint64_t pacing_bps; /* of an algorithm that has_pace */
     uint16_t mss;
     bool no_sack; /* the peer acknowledges in order only; set after cc_open */
     uint8_t reserved;
@@ -86,6 +85,7 @@ struct cc {
 struct cc_algorithm {
     const char *name;
     bool own_recovery;                            /* cwnd is its own affair in recovery, too */
+    bool has_pace;                                /* a rate is what it decides on */
     bool wants_rate;                              /* rate samples are looked at */
     void (*open)(struct cc *cc, uint64_t now_ns); /* cwnd, ssthresh and all of state */
     void (*on_ack)(struct cc *cc, const struct cc_ack *ack);
@@ -118,6 +118,13 @@ uint32_t cc_initial_window(uint16_t mss);
 
 /* A connection's first byte, or its first after a long silence. */
 void cc_open(struct cc *cc, const struct cc_algorithm *algorithm, uint16_t mss, uint64_t now_ns);
+/*
+ * How fast to send; 0: as the window admits. An algorithm that decides on a window is paced
+ * somewhat faster than that; `reducing`: in fast recovery, which moves the window towards ssthresh.
+ */
+uint64_t cc_pacing_bps(const struct cc *cc, uint32_t srtt_us, bool reducing);
+/* The most to send at once at that rate: a millisecond's worth, as far as one frame carries it. */
+uint32_t cc_burst(const struct cc *cc, uint64_t bps);
 /* The path takes smaller, or larger, segments from now on. */
 void cc_set_mss(struct cc *cc, uint16_t mss);
 

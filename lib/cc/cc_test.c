@@ -34,7 +34,7 @@ static void segments_change_their_size(void **state)
     assert_int_equal(cc.cwnd, 14600);
     cc_set_mss(&cc, 20000);
     assert_int_equal(cc.cwnd, 20000);
-    assert_true(cc.quantum >= 40000);
+    assert_int_equal(cc_burst(&cc, 0), 40000);
     cc_set_mss(&cc, 0);
     assert_int_equal(cc.mss, 1);
 }
@@ -45,21 +45,17 @@ static void windows_are_paced(void **state)
     struct cc cc;
 
     cc_open(&cc, &cc_newreno, 1000, 0);
-    assert_int_equal(cc.pacing_bps, 0);
-    cc_pace_window(&cc, 100000, 0);
-    assert_int_equal(cc.pacing_bps, 0);
-    cc_pace_window(&cc, 100000, 50000);
-    assert_int_equal(cc.pacing_bps, 4000000); /* 100 kB / 50 ms = 2 MB/s */
-    assert_int_equal(cc.quantum, 4000);
+    cc.cwnd = 100000;
+    assert_int_equal(cc_pacing_bps(&cc, 0, false), 0);
+    assert_int_equal(cc_pacing_bps(&cc, 50000, false), 4000000); /* 100 kB / 50 ms = 2 MB/s */
+    assert_int_equal(cc_burst(&cc, 4000000), 4000);
     cc.ssthresh = cc.cwnd;
-    cc_pace_window(&cc, 100000, 50000);
-    assert_int_equal(cc.pacing_bps, 2400000);
-    assert_int_equal(cc.quantum, 2400);
-    cc_pace_window(&cc, 10000, 50000);
-    assert_int_equal(cc.quantum, 2000);
-    cc_pace_window(&cc, CC_WINDOW_MAX, 1);
-    assert_int_equal(cc.pacing_bps, (1ull << 30) * 1200000);
-    assert_int_equal(cc.quantum, 65536);
+    assert_int_equal(cc_pacing_bps(&cc, 50000, false), 2400000);
+    assert_int_equal(cc_burst(&cc, 2400000), 2400);
+    assert_int_equal(cc_burst(&cc, 240000), 2000);
+    cc.cwnd = cc.ssthresh = CC_WINDOW_MAX;
+    assert_int_equal(cc_pacing_bps(&cc, 1, false), (1ull << 30) * 1200000);
+    assert_int_equal(cc_burst(&cc, (1ull << 30) * 1200000), 65536);
 }
 
 int main(void)

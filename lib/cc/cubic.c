@@ -150,7 +150,6 @@ static void look_at_curve(struct cc *cc, uint64_t t)
     s->next_look = t + LOOK_TICKS;
     s->w_now = w_cubic(&s->epoch, t);
     s->w_ahead = w_cubic(&s->epoch, t + (s->srtt_us * NS_PER_US >> TICK_SHIFT));
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 /* RFC 9438 4.3 to 4.5 */
@@ -214,19 +213,14 @@ static void cubic_on_ack(struct cc *cc, const struct cc_ack *ack)
 
     s->srtt_us = ack->srtt_us;
     s->last_ack_ns = max_u64(last_ns, ack->now_ns);
-    if (ack->in_recovery && !s->after_rto) {
-        cc_pace_window(cc, max_u32(cc->cwnd, cc->ssthresh), s->srtt_us);
+    if (ack->in_recovery && !s->after_rto)
         return;
-    }
     if (!cc_may_grow(cc, ack)) {
         s->epoch.start_ns += s->last_ack_ns - last_ns;
-        cc_pace_window(cc, cc->cwnd, s->srtt_us);
         return;
     }
-    if (cc->cwnd < cc->ssthresh) {
+    if (cc->cwnd < cc->ssthresh)
         acked = slow_start(cc, ack, acked);
-        cc_pace_window(cc, cc->cwnd, s->srtt_us);
-    }
     if (acked && cc->cwnd >= cc->ssthresh)
         avoid_congestion(cc, acked, s->last_ack_ns);
 }
@@ -264,14 +258,12 @@ static void cubic_on_recovered(struct cc *cc, uint64_t now_ns)
     if (!s->after_rto)
         cc->cwnd = cc_window(cc, cc->ssthresh);
     s->after_rto = false;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 static void cubic_on_ecn(struct cc *cc, uint32_t flight, uint64_t now_ns)
 {
     cubic_reduce(cc, flight, CUBIC_BETA_ECN_PERCENT, now_ns);
     cc->cwnd = min_u32(cc->cwnd, cc->ssthresh);
-    cc_pace_window(cc, cc->cwnd, cubic(cc)->srtt_us);
 }
 
 /* RFC 9438 4.8 */
@@ -284,7 +276,6 @@ static void cubic_on_rto(struct cc *cc, uint32_t flight, bool first, uint64_t no
     s->epoch.w_max = 0;
     s->after_rto = true;
     cc->cwnd = cc->mss;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 /* RFC 9438 4.9 */
@@ -299,7 +290,6 @@ static void cubic_on_undo(struct cc *cc, uint64_t now_ns)
     cc->cwnd = cc_window(cc, max_u32(cc->cwnd, s->prior_cwnd));
     cc->ssthresh = max_u32(cc->ssthresh, s->prior_ssthresh);
     s->after_rto = false;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 /*
@@ -317,7 +307,6 @@ static void cubic_on_idle(struct cc *cc, uint64_t idle_us, uint32_t rto_us, uint
     cc->cwnd = max_u32(restart, halvings < 32 ? cc->cwnd >> halvings : 0);
     s->epoch.running = false;
     hystart_open(&s->hystart);
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 const struct cc_algorithm cc_cubic = {

@@ -12,7 +12,6 @@
 
 struct newreno {
     uint64_t counted; /* acknowledged since the window last grew, in congestion avoidance */
-    uint32_t srtt_us;
     uint32_t prior_cwnd, prior_ssthresh;
     bool after_rto; /* in_recovery means the slow start after a timeout */
 };
@@ -57,14 +56,10 @@ static void newreno_on_ack(struct cc *cc, const struct cc_ack *ack)
 {
     struct newreno *s = newreno(cc);
 
-    s->srtt_us = ack->srtt_us;
-    if (ack->in_recovery && !s->after_rto) {
-        cc_pace_window(cc, max_u32(cc->cwnd, cc->ssthresh), s->srtt_us);
+    if (ack->in_recovery && !s->after_rto)
         return;
-    }
     if (cc_may_grow(cc, ack))
         newreno_grow(cc, min_u32(ack->acked, CC_WINDOW_MAX));
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 static void newreno_reduce(struct cc *cc, uint32_t flight, uint32_t beta_percent)
@@ -92,14 +87,12 @@ static void newreno_on_recovered(struct cc *cc, uint64_t now_ns)
     if (!s->after_rto)
         cc->cwnd = cc_window(cc, cc->ssthresh);
     s->after_rto = false;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 static void newreno_on_ecn(struct cc *cc, uint32_t flight, uint64_t now_ns)
 {
     newreno_reduce(cc, flight, NEWRENO_BETA_ECN_PERCENT);
     cc->cwnd = min_u32(cc->cwnd, cc->ssthresh);
-    cc_pace_window(cc, cc->cwnd, newreno(cc)->srtt_us);
 }
 
 /* RFC 5681 3.1: the loss window is one segment; ssthresh is set by the first timeout only. */
@@ -111,7 +104,6 @@ static void newreno_on_rto(struct cc *cc, uint32_t flight, bool first, uint64_t 
         newreno_reduce(cc, flight, NEWRENO_BETA_PERCENT);
     s->after_rto = true;
     cc->cwnd = cc->mss;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 static void newreno_on_undo(struct cc *cc, uint64_t now_ns)
@@ -121,14 +113,12 @@ static void newreno_on_undo(struct cc *cc, uint64_t now_ns)
     cc->cwnd = cc_window(cc, max_u32(cc->cwnd, s->prior_cwnd));
     cc->ssthresh = max_u32(cc->ssthresh, s->prior_ssthresh);
     s->after_rto = false;
-    cc_pace_window(cc, cc->cwnd, s->srtt_us);
 }
 
 /* RFC 5681 4.1 */
 static void newreno_on_idle(struct cc *cc, uint64_t idle_us, uint32_t rto_us, uint64_t now_ns)
 {
     cc->cwnd = min_u32(cc->cwnd, cc_initial_window(cc->mss));
-    cc_pace_window(cc, cc->cwnd, newreno(cc)->srtt_us);
 }
 
 const struct cc_algorithm cc_newreno = {

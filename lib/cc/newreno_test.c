@@ -161,16 +161,12 @@ static void silence_begins_again(void **state)
 static void recovery_is_paced_at_its_aim(void **state)
 {
     struct cc cc;
-    struct cc_ack ack;
 
     open_at(&cc, 40000, 40000);
     cc_newreno.on_loss(&cc, 40000, 0);
     cc.cwnd = 5000;
-    ack = full_ack(&cc, MSS, 0);
-    ack.in_recovery = true;
-    ack.srtt_us = 10000;
-    cc_newreno.on_ack(&cc, &ack);
-    assert_int_equal(cc.pacing_bps, 4000000); /* 2 * 20 kB / 10 ms */
+    assert_int_equal(cc_pacing_bps(&cc, 10000, true), 2400000);  /* 1.2 * 20 kB / 10 ms */
+    assert_int_equal(cc_pacing_bps(&cc, 10000, false), 1000000); /* a timeout's slow start */
 }
 
 static void it_survives_anything(void **state)

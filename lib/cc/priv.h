@@ -14,10 +14,6 @@
 #define CC_STATE_FITS(type)                                                                        \
     _Static_assert(sizeof(type) <= CC_STATE_WORDS * sizeof(uint64_t), #type " outgrew cc->state")
 
-/* A burst is what one TSO frame carries, and no shorter than two segments: receivers delay ACKs. */
-#define CC_QUANTUM_MAX      (64u << 10)
-#define CC_QUANTUM_SEGMENTS 2
-
 static inline uint32_t cc_window(const struct cc *cc, uint64_t bytes)
 {
     return (uint32_t)max_u64(min_u64(bytes, CC_WINDOW_MAX), cc->mss);
@@ -39,11 +35,5 @@ static inline bool cc_may_grow(const struct cc *cc, const struct cc_ack *ack)
     return ack->window_limited ||
            (cc->cwnd < cc->ssthresh && ack->flight_before >= cc->cwnd - cc->cwnd / 2);
 }
-
-/* The most to send at once at this rate: what `per_second` parts of a second carry. */
-uint32_t cc_quantum(uint64_t bps, uint32_t per_second, uint16_t mss);
-
-/* Paces a window-based algorithm: `window` in a round trip, and some more. */
-void cc_pace_window(struct cc *cc, uint32_t window, uint32_t srtt_us);
 
 #endif

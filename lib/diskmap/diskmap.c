@@ -220,6 +220,8 @@ void diskmap_read(struct diskmap *dm, struct diskmap_read *read, uint64_t now_ns
 
 void diskmap_kick(struct diskmap *dm, uint64_t now_ns)
 {
+    if (dm->at_device == 0)
+        return;
     for (int i = 0; i < DEVICES; i++) {
         struct device *device = dm->devices[i];
 
@@ -246,6 +248,8 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
 {
     uint32_t count = 0;
 
+    if (dm->at_device == 0) /* and so none is held back */
+        return 0;
     for (int i = 0; i < DEVICES; i++) {
         struct device *device = dm->devices[i];
 

@@ -129,6 +129,7 @@ static inline bool ip_addr_is_multicast(const struct ip_addr *a)
     X(t, drop_ndp_unasked, "neighbor advertisements that this worker had not asked for")           \
     X(t, drop_router_full, "routers and prefixes that found no place in their lists")              \
     X(t, drop_neigh_full, "neighbours that found no place in the table")                           \
+    X(t, neigh_given_up, "neighbours no longer waited for, since too many were being asked")       \
     X(t, drop_queue_full, "frames dropped because too many wait for a neighbour")                  \
     X(t, drop_queue_big, "frames dropped because they are too big to wait for a neighbour")        \
     X(t, drop_unresolved, "frames dropped because their neighbour never answered")

@@ -25,10 +25,13 @@
 
 #define NEIGH_LIMIT         (1u << 20) /* of eth_config.neigh_max */
 
-/* Frames that wait for neighbours. One neighbour is as a rule the gateway, behind which everybody
- * is: it may take half of all places. Answers to SYNs are headers only; the few frames that have
- * payload when a neighbour is unknown are first answers after a pause and datagrams. */
-#define WAITING_MAX       128
+/* Frames that wait for neighbours, 0.2 KiB each. One neighbour is as a rule the gateway, behind
+ * which everybody is. Answers to SYNs are headers only; the few frames that have payload when a
+ * neighbour is unknown are first answers after a pause and datagrams. In a flood of SYNs from
+ * made-up addresses of the link, 100,000 a second, so many give a real one 10 ms to answer. Since a
+ * neighbour that nobody holds is asked for only while frames wait for it, no more of them, a
+ * quarter of ETH_NEIGH_DEFAULT, take places of neighbours that are known. */
+#define WAITING_MAX       1024
 #define WAITING_PER_NEIGH 64
 #define WAITING_CHUNKS    64
 
@@ -78,7 +81,7 @@ struct eth_neigh {
     struct ip_addr addr;
     uint64_t asked_ns; /* when a request was last sent */
     struct timer timer;
-    struct list idle; /* in eth->idle while nobody holds it */
+    struct list idle; /* in eth->idle or eth->asked while nobody holds it */
     struct list waiting;
 };
 
@@ -146,7 +149,8 @@ struct eth {
     uint32_t bucket_mask;
     struct eth_neigh *neighs;
     uint32_t neigh_max;
-    struct list idle; /* not held, the longest unused one first; free ones before all */
+    struct list idle;  /* not held, the longest unused one first; free ones before all */
+    struct list asked; /* not held and not known: frames wait for each of them */
     struct mem_pool waiting;
     struct mem_chunks payloads;
 

@@ -75,12 +75,3 @@ uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uin
     sum = add(sum, get_le64(dst->b));
     return add(sum, get_le64(dst->b + 8));
 }
-
-uint16_t ip_sum_fold(uint64_t sum)
-{
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
-}

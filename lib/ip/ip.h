@@ -178,7 +178,13 @@ uint64_t ip_sum_at(uint64_t sum, size_t at, const void *data, size_t len);
 uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
                        uint32_t len);
 /* Folded to 16 bits, not inverted, in the byte order in which it is stored with memcpy. */
-uint16_t ip_sum_fold(uint64_t sum);
+static inline uint16_t ip_sum_fold(uint64_t sum)
+{
+    sum = (sum & UINT32_MAX) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
 
 const struct ip_stats *ip_stats(const struct ip *ip);
 

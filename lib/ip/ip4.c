@@ -15,10 +15,13 @@ bool ip4_is_peer(const struct ip *ip, uint32_t addr)
 
     if (first == 0 || first == 127 || first >= 224)
         return false;
-    for (uint32_t i = 0; i < ip->prefix_count; i++)
-        if (ip->prefixes[i].broadcast == addr)
+    for (uint32_t i = 0; i < ip->prefix_count; i++) {
+        const struct ip4_prefix *p = &ip->prefixes[i];
+
+        if (addr == p->broadcast || addr - p->addr < p->count)
             return false;
-    return !ip4_is_ours(ip, addr);
+    }
+    return true;
 }
 
 /* --- in ------------------------------------------------------------------------------------- */
@@ -45,6 +48,18 @@ static bool options_ok(const uint8_t *opt, uint32_t len)
     return true;
 }
 
+static bool checksum_ok(const struct ip4_header *h, uint32_t header_len)
+{
+    const uint8_t *p = (const uint8_t *)h;
+    uint64_t words;
+
+    if (unlikely(header_len != sizeof(*h)))
+        return ip_sum_fold(ip_sum(0, h, header_len)) == 0xffff;
+    words = (uint64_t)get_le32(p) + get_le32(p + 4) + get_le32(p + 8) + get_le32(p + 12) +
+            get_le32(p + 16);
+    return ip_sum_fold(words) == 0xffff;
+}
+
 /* The checks of RFC 1122 3.2.1 in its order. NULL, or the counter of what is wrong. */
 static uint64_t *header_check(struct ip *ip, const struct ip4_header *h, uint32_t pkt_len)
 {
@@ -56,7 +71,7 @@ static uint64_t *header_check(struct ip *ip, const struct ip4_header *h, uint32_
         return &ip->stats.drop_version;
     if (unlikely(total < header_len || total > pkt_len))
         return &ip->stats.drop_short;
-    if (unlikely(ip_sum_fold(ip_sum(0, h, header_len)) != 0xffff))
+    if (unlikely(!checksum_ok(h, header_len)))
         return &ip->stats.drop_checksum;
     if (unlikely(!ip4_is_ours(ip, dst)))
         return &ip->stats.drop_not_ours;

@@ -290,7 +290,6 @@ static inline void expect_silence(struct world *w)
 {
     assert_null(link_hears(w));
 }
-
 #define COUNTER(name) offsetof(struct ip_stats, name)
 
 static inline const uint64_t *counter_at(const struct world *w, size_t offset)

@@ -45,7 +45,8 @@ void *mem_pool_get(struct mem_pool *pool)
 
 void mem_pool_put(struct mem_pool *pool, void *item)
 {
-    assert(mem_pool_at(pool, mem_pool_index(pool, item)) == item);
+    assert((const char *)item >= pool->items &&
+           (const char *)item < pool->items + (size_t)pool->capacity * pool->item_bytes);
     assert(!mem_is_poisoned(item)); /* it would be given back twice */
     assert(pool->in_use > 0);
     pool->stack[pool->free_count++] = item;

@@ -35,11 +35,12 @@ void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us)
  * that the timer would learn from itself. The least round trip is that of the range sent last,
  * which has waited least for its ACK.
  */
-static void sample_rtt(struct tcp_conn *conn, const struct tcp_ack *a)
+static void sample_rtt(struct tcp_conn *conn, struct tcp_ack *a)
 {
     if (a->oldest_sent_ns && !a->again) {
         tcp_rtt_sample(conn, (a->now_ns - a->oldest_sent_ns) / NS_PER_US);
-        tcp_min_rtt_sample(conn->sender, (a->now_ns - a->newest_sent_ns) / NS_PER_US, a->now_ns);
+        a->rtt_us = (uint32_t)min_u64((a->now_ns - a->newest_sent_ns) / NS_PER_US, UINT32_MAX);
+        tcp_min_rtt_sample(conn->sender, a->rtt_us, a->now_ns);
     } else if (a->acked && a->has_tsecr && a->tsecr) {
         int32_t ms = (int32_t)(tcp_now_ts(conn, a->now_ns) - a->tsecr);
 

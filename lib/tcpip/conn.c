@@ -63,10 +63,19 @@ static struct conn_key conn_key(const struct ip_addr *local, uint16_t local_port
     return (struct conn_key){*local, *remote, local_port, remote_port};
 }
 
+/* Of IPv4 addresses only what differs is hashed: this is done for every segment. */
 static uint32_t *bucket(struct tcp *tcp, const struct conn_key *key)
 {
-    uint64_t hash = siphash13(tcp->config.secret, key, sizeof(*key));
+    uint64_t hash;
 
+    if (ip_addr_is_v4(&key->remote)) {
+        uint32_t words[3] = {get_be32(key->local.b + 12), get_be32(key->remote.b + 12),
+                             (uint32_t)key->local_port << 16 | key->remote_port};
+
+        hash = siphash13(tcp->config.secret, words, sizeof(words));
+    } else {
+        hash = siphash13(tcp->config.secret, key, sizeof(*key));
+    }
     return &tcp->buckets[hash & tcp->bucket_mask];
 }
 

@@ -72,7 +72,7 @@ static void put_checksum(const struct tcp_conn *conn, struct nmio_frame *frame, 
     uint64_t sum = ip_sum_pseudo(&conn->flow.local, &conn->flow.remote, IP_PROTO_TCP, tcp_bytes);
     uint16_t folded;
 
-    if (ip_caps(conn->tcp->ip)->tx_csum) {
+    if (conn->tcp->caps->tx_csum) {
         frame->csum_start = at;
         frame->csum_offset = offsetof(struct tcp_header, checksum);
         folded = ip_sum_fold(sum);
@@ -215,7 +215,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
     }
     at = frame->header_len;
     if (c)
-        taken = cursor_take(c, frame, ip_caps(tcp->ip)->slices_max, len);
+        taken = cursor_take(c, frame, tcp->caps->slices_max, len);
     put_header(conn, frame, seq, taken == len ? flags | end_flags : flags, taken, now_ns);
     if (taken > conn->mss)
         frame->gso_size = conn->mss;

@@ -245,22 +245,23 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
 {
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t room = asked_room(conn), want, pace;
+        uint64_t room = asked_room(conn), from = conn->snd_asked, portion, pace;
         enum asked rc;
 
         if (room == 0)
             return ASKED_ENOUGH;
-        want = new_portion(conn, now_ns);
-        if (want == 0)
+        portion = new_portion(conn, now_ns);
+        if (portion == 0)
             return ASKED_ENOUGH;
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        want = at_most(conn, want, min_u64(pace, room));
-        rc = ask_new(conn, want, now_ns);
+        rc = ask_new(conn, at_most(conn, portion, min_u64(pace, room)), now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);
+        if (conn->snd_asked >= from + portion)
+            return ASKED_ENOUGH; /* all that the windows admit */
     }
     return ASKED_ENOUGH;
 }
@@ -338,7 +339,8 @@ static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
         return rc;
     conn->flags &= ~CONN_TLP;
     pull_fin(conn, now_ns);
-    note_app_limited(conn);
+    if (conn->sender->cc.algorithm->wants_rate)
+        note_app_limited(conn);
     return rc;
 }
 

@@ -15,22 +15,22 @@
 /* --- the least round trip --------------------------------------------------------------------- */
 
 /* Over the last 150 to 300 s: paths change. */
-void tcp_min_rtt_sample(struct tcp_sender *s, uint64_t rtt_us, uint64_t now_ns)
+void tcp_min_rtt_sample(struct tcp_sender *s, uint32_t rtt_us, uint64_t now_ns)
 {
     if (now_ns >= s->min_rtt_until_ns) {
         s->min_rtt_us[1] = s->min_rtt_us[0];
-        s->min_rtt_us[0] = UINT64_MAX;
+        s->min_rtt_us[0] = UINT32_MAX;
         s->min_rtt_until_ns = now_ns + MIN_RTT_SPAN_NS;
     }
-    s->min_rtt_us[0] = min_u64(s->min_rtt_us[0], max_u64(rtt_us, 1));
+    s->min_rtt_us[0] = min_u32(s->min_rtt_us[0], max_u32(rtt_us, 1));
 }
 
 /* 0: not known. */
 uint32_t tcp_min_rtt_us(const struct tcp_sender *s)
 {
-    uint64_t least = min_u64(s->min_rtt_us[0], s->min_rtt_us[1]);
+    uint32_t least = min_u32(s->min_rtt_us[0], s->min_rtt_us[1]);
 
-    return least > UINT32_MAX ? 0 : (uint32_t)least;
+    return least == UINT32_MAX ? 0 : least;
 }
 
 /* --- RACK: 6.2 -------------------------------------------------------------------------------- */
@@ -51,7 +51,7 @@ void tcp_rack_delivered(struct tcp_conn *conn, const struct tcp_sent *range, str
          * second copy can have been so quick. */
         if (a->has_tsecr && (int32_t)(a->tsecr - tcp_now_ts(conn, range->sent_ns)) < 0)
             return;
-        if (rtt_ns < tcp_min_rtt_us(s) * NS_PER_US)
+        if (rtt_ns < (uint64_t)tcp_min_rtt_us(s) * NS_PER_US)
             return;
     } else if (range->end < s->high_acked) {
         s->reordering_seen = true;

@@ -233,7 +233,6 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery 
 {
     struct tcp_sender *s = conn->sender;
     const struct cc_algorithm *cc = s->cc.algorithm;
-    uint64_t rtt_ns = a->newest_sent_ns ? a->now_ns - a->newest_sent_ns : 0;
     struct cc_ack ack = {.now_ns = a->now_ns,
                          .snd_una = conn->snd_una,
                          .snd_nxt = conn->snd_nxt,
@@ -242,7 +241,7 @@ static void tell_cc(struct tcp_conn *conn, struct tcp_ack *a, enum tcp_recovery 
                          .lost = a->lost,
                          .flight_before = a->flight_before,
                          .flight = (uint32_t)tcp_in_flight(conn),
-                         .rtt_us = (uint32_t)(rtt_ns / NS_PER_US),
+                         .rtt_us = a->rtt_us,
                          .min_rtt_us = tcp_min_rtt_us(s),
                          .srtt_us = conn->srtt_us,
                          .in_recovery = s->recovery == RECOVERY_FAST,
@@ -309,7 +308,8 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
         rate_reduction(conn, a);
     else if (!reducing)
         tell_cc(conn, a, before);
-    mark_delivery(s, a);
+    if (s->cc.algorithm->wants_rate)
+        mark_delivery(s, a);
     if (conn->snd_una == conn->snd_nxt) {
         conn->rto_at_ns = 0;
         s->tlp_out = false;

@@ -15,6 +15,7 @@ static uint64_t range_bytes(const struct tcp_sent *range)
     return range->end - range->seq;
 }
 
+/* On no list yet. */
 static struct tcp_sent *range_alloc(struct tcp_conn *conn)
 {
     struct tcp_sent *range = mem_pool_get(&conn->tcp->ranges);
@@ -22,8 +23,6 @@ static struct tcp_sent *range_alloc(struct tcp_conn *conn)
     if (!range)
         return NULL;
     conn->sender->range_count++;
-    list_init(&range->node);
-    list_init(&range->link);
     return range;
 }
 
@@ -33,8 +32,8 @@ static void range_free(struct tcp_conn *conn, struct tcp_sent *range)
 
     if (s->hint == range)
         s->hint = NULL;
-    list_remove(&range->node);
-    list_remove(&range->link);
+    list_unlink(&range->node);
+    list_unlink(&range->link);
     s->range_count--;
     mem_pool_put(&conn->tcp->ranges, range);
 }
@@ -43,13 +42,12 @@ static void range_free(struct tcp_conn *conn, struct tcp_sent *range)
 
 /* What a rate sample needs to know of the moment of sending. A connection of which nothing was out
  * begins to be measured now. */
-static void stamp(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
+static void mark_rate(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
 
     if (list_empty(&s->in_air))
         s->first_sent_ns = s->delivered_ns = now_ns;
-    range->sent_ns = now_ns;
     range->rate = (struct tcp_rate_mark){
         .delivered = s->delivered,
         .delivered_ns = s->delivered_ns,
@@ -61,6 +59,15 @@ static void stamp(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns
         range->flags |= SENT_APP_LIMITED;
     else
         range->flags &= (uint8_t)~SENT_APP_LIMITED;
+}
+
+static void stamp(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+
+    if (s->cc.algorithm->wants_rate)
+        mark_rate(conn, range, now_ns);
+    range->sent_ns = now_ns;
     range->state = SENT_IN_AIR;
     list_push_tail(&s->in_air, &range->link);
 }
@@ -95,7 +102,7 @@ bool tcp_sent_new(struct tcp_conn *conn, uint64_t seq, uint64_t end, uint8_t fla
     return true;
 }
 
-static void leave_state(struct tcp_sender *s, struct tcp_sent *range)
+static void uncount(struct tcp_sender *s, const struct tcp_sent *range)
 {
     switch (range->state) {
     case SENT_SACKED:
@@ -110,6 +117,11 @@ static void leave_state(struct tcp_sender *s, struct tcp_sent *range)
     default:
         break;
     }
+}
+
+static void leave_state(struct tcp_sender *s, struct tcp_sent *range)
+{
+    uncount(s, range);
     list_remove(&range->link);
 }
 
@@ -132,16 +144,11 @@ void tcp_sent_again(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_
 bool tcp_sent_split(struct tcp_conn *conn, struct tcp_sent *range, uint64_t at)
 {
     struct tcp_sent *rest = range_alloc(conn);
-    struct list node, link;
 
     assert(range->seq < at && at < range->end);
     if (!rest)
         return false;
-    node = rest->node;
-    link = rest->link;
     *rest = *range;
-    rest->node = node;
-    rest->link = link;
     list_init(&rest->node);
     list_init(&rest->link);
     rest->seq = range->end = at;
@@ -175,7 +182,8 @@ static void delivered(struct tcp_conn *conn, const struct tcp_sent *range, uint6
             a->app_limited = range->flags & SENT_APP_LIMITED;
         }
     }
-    tcp_rack_delivered(conn, range, a);
+    if (conn->flags & CONN_SACK)
+        tcp_rack_delivered(conn, range, a);
 }
 
 /* Everything below `ack` has arrived in order. */
@@ -198,7 +206,7 @@ void tcp_sent_acked(struct tcp_conn *conn, uint64_t ack, struct tcp_ack *a)
             range->seq = ack;
             break;
         }
-        leave_state(s, range);
+        uncount(s, range);
         range_free(conn, range);
     }
     s->high_acked = max_u64(s->high_acked, ack);

@@ -27,7 +27,7 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     list_init(&s->asked);
     s->high_acked = s->recover = s->ecn_recover = conn->snd_una - 1;
     s->reo_wnd_mult = 1;
-    s->min_rtt_us[0] = s->min_rtt_us[1] = UINT64_MAX;
+    s->min_rtt_us[0] = s->min_rtt_us[1] = UINT32_MAX;
     s->delivered_ns = s->first_sent_ns = now_ns;
     cc_open(&s->cc, conn->tcp->cc, conn->mss, now_ns);
     if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1: a slow beginning, once */
@@ -104,13 +104,20 @@ void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns)
 
 /* --- pacing ----------------------------------------------------------------------------------- */
 
-/* Bytes per second, or 0: as the windows admit. */
-static uint64_t pace_rate(const struct tcp_conn *conn)
+static bool window_is_paced(const struct tcp_conn *conn)
 {
+    return conn->tcp->config.pacing && conn->srtt_us >= PACE_RTT_MIN_US;
+}
+
+/* Bytes per second, or 0: as the windows admit. */
+uint64_t tcp_pace_bps(const struct tcp_conn *conn)
+{
+    const struct tcp_sender *s = conn->sender;
     uint64_t rate = conn->rate_bps;
 
-    if (conn->tcp->config.pacing && conn->srtt_us >= PACE_RTT_MIN_US) {
-        uint64_t cc = conn->sender->cc.pacing_bps;
+    /* The initial window goes at once: small objects are to arrive in one round trip. */
+    if (window_is_paced(conn) && s->delivered) {
+        uint64_t cc = cc_pacing_bps(&s->cc, conn->srtt_us, s->recovery == RECOVERY_FAST);
 
         if (cc && (!rate || cc < rate))
             rate = cc;
@@ -122,9 +129,11 @@ static uint64_t pace_rate(const struct tcp_conn *conn)
 uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns)
 {
     const struct tcp_sender *s = conn->sender;
-    uint64_t rate = pace_rate(conn);
-    uint64_t burst;
+    uint64_t rate, burst;
 
+    if (!window_is_paced(conn) && !conn->rate_bps)
+        return UINT64_MAX;
+    rate = tcp_pace_bps(conn);
     if (!rate)
         return UINT64_MAX;
     if (now_ns < s->pace_at_ns)
@@ -140,8 +149,11 @@ uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns)
 void tcp_pace_spend(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
-    uint64_t rate = pace_rate(conn);
+    uint64_t rate;
 
+    if (!window_is_paced(conn) && !conn->rate_bps)
+        return;
+    rate = tcp_pace_bps(conn);
     if (!rate)
         return;
     s->pace_at_ns =

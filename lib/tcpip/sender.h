@@ -101,7 +101,7 @@ struct tcp_sender {
     uint64_t rack_sent_ns, rack_end;
     uint64_t rack_rtt_ns;
     uint64_t dsack_round; /* the window was widened for D-SACKs; not again before snd_una is here */
-    uint64_t min_rtt_us[2]; /* of this span of time and the one before */
+    uint32_t min_rtt_us[2]; /* of this span of time and the one before; UINT32_MAX: none */
     uint64_t min_rtt_until_ns;
     uint8_t reo_wnd_mult, reo_wnd_persist;
     bool reordering_seen;
@@ -132,6 +132,7 @@ struct tcp_ack {
     uint64_t now_ns;
     uint32_t acked, delivered, lost;
     uint32_t flight_before;
+    uint32_t rtt_us; /* of the range sent last, if it was sent once; 0: none */
     uint64_t oldest_sent_ns, newest_sent_ns; /* of ranges sent once; 0: none */
     struct tcp_rate_mark newest; /* of the range delivered that was sent last, if wanted */
     uint64_t newest_any_ns;      /* when that was sent; 0: nothing was delivered */
@@ -149,6 +150,7 @@ bool tcp_sender_want(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_sender_release(struct tcp_conn *conn);
 void tcp_sender_idle(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_senders_expire(struct tcp *tcp, uint64_t now_ns);
+uint64_t tcp_pace_bps(const struct tcp_conn *conn);
 uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns);
 void tcp_pace_spend(struct tcp_conn *conn, uint64_t bytes, uint64_t now_ns);
 
@@ -172,7 +174,7 @@ void tcp_rack_dsack(struct tcp_conn *conn);
 uint64_t tcp_rack_detect(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_rack_timeout(struct tcp_conn *conn, struct tcp_ack *a);
 uint32_t tcp_min_rtt_us(const struct tcp_sender *s);
-void tcp_min_rtt_sample(struct tcp_sender *s, uint64_t rtt_us, uint64_t now_ns);
+void tcp_min_rtt_sample(struct tcp_sender *s, uint32_t rtt_us, uint64_t now_ns);
 void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns);
 
 /* recovery.c */

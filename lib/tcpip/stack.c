@@ -61,7 +61,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp = mem_arena_alloc(config->arena, sizeof(*tcp), CACHE_LINE);
     if (!tcp)
         return -ENOMEM;
-    while (buckets < config->conns_max)
+    while (buckets < TCP_BUCKETS_PER_CONN * config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
     tcp->half_open =
@@ -76,6 +76,7 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     if (rc < 0)
         return rc;
     tcp->ip = config->ip;
+    tcp->caps = ip_caps(config->ip);
     tcp->cc = cc_find(config->cc);
     tcp->now_ns = now_ns;
     list_init(&tcp->ready);
@@ -221,7 +222,7 @@ static void sender_info(const struct tcp_sender *s, struct tcp_info *info)
     info->sacked = (uint32_t)s->sacked_bytes;
     info->lost = (uint32_t)s->lost_bytes;
     info->delivered = s->delivered;
-    info->pacing_bps = s->cc.pacing_bps;
+    info->pacing_bps = tcp_pace_bps(s->conn);
     info->recovery = recovery[s->recovery];
     info->reordering = s->reordering_seen;
 }
@@ -285,5 +286,5 @@ size_t tcp_reasm_bytes(uint32_t reasm_max)
 
 size_t tcp_conn_bytes(void)
 {
-    return sizeof(struct tcp_conn) + sizeof(void *) + 2 * sizeof(uint32_t);
+    return sizeof(struct tcp_conn) + sizeof(void *) + 2 * TCP_BUCKETS_PER_CONN * sizeof(uint32_t);
 }

@@ -195,7 +195,8 @@ void tcp_timers(struct tcp *tcp, uint64_t now_ns)
     tcp->now_ns = now_ns;
     while ((timer = timer_pop(&tcp->wheel, now_ns)))
         conn_timer(container_of(timer, struct tcp_conn, timer), now_ns);
-    tcp_senders_expire(tcp, now_ns);
+    if (!list_empty(&tcp->idle_senders))
+        tcp_senders_expire(tcp, now_ns);
     while (!list_empty(&tcp->time_wait)) {
         struct tcp_conn *conn = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
 

@@ -7,6 +7,20 @@ static void parse_sacks(const uint8_t *block, uint32_t len, struct tcp_seg *seg)
         seg->sacks[seg->sack_count++] = (struct tcp_sack){get_be32(block), get_be32(block + 4)};
 }
 
+/* RFC 7323 appendix A: nearly every segment has these 12 bytes and no other option. */
+#define ALIGNED_TIMESTAMPS                                                                         \
+    (TCP_OPT_NOP << 24 | TCP_OPT_NOP << 16 | TCP_OPT_TIMESTAMPS << 8 | TCP_OPT_TIMESTAMPS_BYTES)
+
+static bool aligned_timestamps(const uint8_t *opt, uint32_t len, struct tcp_seg *seg)
+{
+    if (len != TCP_OPT_TIMESTAMPS_SPACE || get_be32(opt) != ALIGNED_TIMESTAMPS)
+        return false;
+    seg->has_ts = true;
+    seg->tsval = get_be32(opt + 4);
+    seg->tsecr = get_be32(opt + 8);
+    return true;
+}
+
 /* RFC 9293 3.2. Returns false at the first option whose length cannot be (MUST-7). */
 static bool parse_options(const uint8_t *opt, uint32_t len, struct tcp_seg *seg)
 {
@@ -28,7 +42,7 @@ static bool parse_options(const uint8_t *opt, uint32_t len, struct tcp_seg *seg)
         } else if (kind == TCP_OPT_WSCALE && size == 3) {
             seg->has_wscale = true;
             seg->wscale = opt[2] > TCP_WSCALE_MAX ? TCP_WSCALE_MAX : opt[2];
-        } else if (kind == TCP_OPT_TIMESTAMPS && size == 10) {
+        } else if (kind == TCP_OPT_TIMESTAMPS && size == TCP_OPT_TIMESTAMPS_BYTES) {
             seg->has_ts = true;
             seg->tsval = get_be32(opt + 2);
             seg->tsecr = get_be32(opt + 6);
@@ -72,7 +86,8 @@ enum tcp_parse tcp_seg_parse(const struct ip_dgram *dgram, struct tcp_seg *seg, 
         .data = dgram->payload + header_len,
         .len = dgram->len - header_len,
     };
-    if (header_len > sizeof(hdr))
-        *bad_options = !parse_options(dgram->payload + sizeof(hdr), header_len - sizeof(hdr), seg);
+    header_len -= sizeof(hdr);
+    if (header_len && !aligned_timestamps(dgram->payload + sizeof(hdr), header_len, seg))
+        *bad_options = !parse_options(dgram->payload + sizeof(hdr), header_len, seg);
     return TCP_PARSE_OK;
 }

@@ -58,6 +58,7 @@ enum tcp_option {
     TCP_OPT_TIMESTAMPS = 8,     /* RFC 7323 3.2, length 10 */
 };
 /* With the two NOPs in front that RFC 7323 appendix A shows. */
+#define TCP_OPT_TIMESTAMPS_BYTES 10
 #define TCP_OPT_TIMESTAMPS_SPACE 12
 #define TCP_WSCALE_MAX           14 /* RFC 7323 2.3 */
 #define TCP_SACKS_MAX            4  /* RFC 2018 3: there is no room for more */
