@@ -71,7 +71,8 @@ struct worker_config {
     uint16_t listen_port;
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
-    uint32_t read_bytes;            /* of one chunk: a multiple of a page */
+    enum tcp_mtu_probing mtu_probing;
+    uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;

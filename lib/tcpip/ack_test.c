@@ -259,7 +259,12 @@ TRACE_TEST(go_back_n)
 }
 
 /* RFC 6298 5.5, 5.6: doubled each time; ssthresh is set by the first only. */
-TRACE_TEST(timeouts_in_a_row)
+static void no_mtu_probing(struct trace *t, struct tcp_config *config)
+{
+    config->mtu_probing = TCP_MTU_PROBING_OFF;
+}
+
+TRACE_TEST_WITH(timeouts_in_a_row, .configure = no_mtu_probing)
 {
     static const uint32_t ms[] = {200, 400, 800, 1600, 3200, 6400, 12800, 25600};
 

@@ -206,7 +206,7 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
     conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
     conn->rto_us = TCP_RTO_INITIAL_US;
     ip_flow_ports(tcp->ip, &conn->flow, local_port, remote_port);
-    conn->mss = mss_default(conn);
+    conn->mss = conn->mss_max = mss_default(conn);
     conn->heard_ns = conn->progress_ns = now_ns;
     table_insert(tcp, conn, &key);
     *out = conn;
@@ -243,7 +243,7 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->ts_recent = syn->tsval;
         mss -= TCP_OPT_TIMESTAMPS_SPACE;
     }
-    conn->mss = (uint16_t)mss;
+    conn->mss = conn->mss_max = (uint16_t)mss;
     /* The scale counts only if both sides offer it; an active open has offered it already. */
     if (syn->has_wscale) {
         conn->flags |= CONN_WSCALE;

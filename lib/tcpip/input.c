@@ -542,5 +542,5 @@ void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
         return;
     stat_inc(&tcp->stats.icmp_errors);
     if (error->kind == IP_ERROR_TOO_BIG)
-        tcp_path_mtu(conn, error->mtu);
+        tcp_mtu_claimed(conn, seq, error->mtu, now_ns);
 }

@@ -382,6 +382,28 @@ static bool answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, ui
     return true;
 }
 
+/* RFC 4821 7.5: the first of the bytes that are new go as one segment, larger than is known to
+ * arrive, if it is time for that. */
+static void answer_probe(struct tcp_conn *conn, struct cursor c, uint64_t seq, uint64_t end,
+                         uint64_t now_ns)
+{
+    uint64_t from = conn->snd_nxt, bytes = min_u64(end, conn->snd_asked) - from;
+    uint32_t len = tcp_mtu_probe_due(conn, bytes, now_ns);
+    uint64_t segs_before = conn->tcp->stats.segs_out;
+    uint16_t mss = conn->mss;
+
+    if (!len || !tcp_sent_new(conn, from, from + len, SENT_MTU_PROBE, now_ns))
+        return;
+    cursor_skip(&c, from - seq);
+    conn->mss = (uint16_t)len; /* of this one */
+    send_range(conn, &c, from, from + len, TCP_ACK, false, now_ns);
+    conn->mss = mss;
+    conn->snd_nxt = from + len;
+    if (conn->tcp->stats.segs_out - segs_before == 1) /* more: its slices filled two frames */
+        tcp_mtu_probe_sent(conn, from + len, len);
+    tcp_sent_something(conn, from == conn->snd_una, now_ns);
+}
+
 /*
  * An answer is used for whatever part of it is still wanted: lost ranges first, then new bytes.
  * What was cancelled by a timeout and asked for again is thus answered by whichever answer comes
@@ -400,8 +422,11 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
     assert(end <= conn->snd_end);
     if (conn->sender && conn->sender->asked_bytes)
         used = answer_lost(conn, &c, seq, end, now_ns);
-    if (conn->sender && seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked))
+    if (conn->sender && seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked)) {
+        if (unlikely(conn->sender->mtu.probe_at_ns <= now_ns))
+            answer_probe(conn, c, seq, end, now_ns);
         used |= answer_new(conn, &c, seq, end, now_ns);
+    }
     if (!used)
         stat_inc(&tcp->stats.stale_answers);
     for (uint32_t i = 0; i < slice_count; i++)

@@ -17,14 +17,15 @@
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
  * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
- * scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c, output.c; timers.c and
- * sender.c beside them; stack.c is the control path.
+ * scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c, output.c; timers.c,
+ * sender.c and mtu.c beside them; stack.c is the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "mtu.h"
 #include "reasm.h"
 #include "sender.h"
 #include "tcpip.h"
@@ -37,7 +38,6 @@
 #define TCP_MSS_DEFAULT      536 /* RFC 9293 3.7.1, MUST-15: a peer that names none */
 #define TCP_MSS_DEFAULT_IP6  1220
 #define TCP_MSS_MIN          88       /* a smaller one is an attack: headers for nothing */
-#define TCP_PATH_MTU_MIN     552      /* RFC 5927 7: less is an attack; what Linux takes */
 #define TCP_RTO_INITIAL_US   1000000u /* RFC 6298 2.1 */
 #define TCP_RTO_AFTER_SYN_US 3000000u /* RFC 6298 5.7: the SYN was lost and there is no sample */
 /* RFC 6298 2.4 wants 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for it.
@@ -101,6 +101,7 @@ struct tcp_conn {
     uint8_t state;  /* enum tcp_state */
     uint8_t snd_wscale, rcv_wscale;
     uint8_t dup_acks_owed; /* beyond the one that CONN_ACK_NOW stands for */
+    uint16_t mss_max;      /* what both ends take; mss is less where the path takes less */
     uint64_t snd_wl1;      /* seq and ack of the segment that last set snd_wnd */
     uint64_t snd_wl2;
     uint64_t rto_at_ns;  /* 0: off. Retransmission, window probe or SYN */
@@ -157,7 +158,8 @@ struct tcp {
     struct timer_wheel wheel;
     struct mem_pool conns, senders, ranges;
     struct mem_pool reasm; /* struct reasm_buf */
-    uint32_t *buckets;     /* index + 1 of the first connection */
+    struct tcp_paths paths;
+    uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
     uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
     struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
@@ -206,10 +208,11 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
     return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
 }
 
-/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. */
+/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. What the path to the peer takes
+ * says nothing of the path from it. */
 static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
 {
-    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss_max);
 }
 
 /* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
@@ -262,7 +265,6 @@ void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
 void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
-void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
 void tcp_emit_bare(struct tcp_conn *conn, uint64_t seq, uint8_t flags, uint64_t now_ns);

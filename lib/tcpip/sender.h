@@ -29,6 +29,7 @@
 
 #include "base/list.h"
 #include "cc/cc.h"
+#include "mtu.h"
 
 struct tcp;
 struct tcp_conn;
@@ -124,6 +125,7 @@ struct tcp_sender {
     uint64_t delivered, delivered_ns, first_sent_ns, lost_total;
     uint64_t app_limited_until; /* `delivered` then; 0: not limited */
     uint64_t pace_at_ns;        /* no sooner does the next burst go */
+    struct tcp_mtu mtu;
     struct cc cc;
 };
 

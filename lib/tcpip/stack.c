@@ -23,6 +23,7 @@ struct tcp_config tcp_config_default(void)
         .asked_max_bytes = 256 * 1024,
         .cc = "cubic",
         .pacing = true,
+        .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .user_timeout_ns = 100 * NS_PER_S, /* RFC 9293 3.8.3: R2 of at least 100 s */
         .time_wait_ns = 60 * NS_PER_S,     /* 2 MSL with the MSL of 30 s that everybody uses */
         .fin_wait_2_ns = 60 * NS_PER_S,
@@ -73,6 +74,8 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     tcp->bucket_mask = buckets - 1;
     tcp->config = *config;
     rc = open_senders(tcp);
+    if (rc == 0)
+        rc = tcp_mtu_init(tcp);
     if (rc < 0)
         return rc;
     tcp->ip = config->ip;
@@ -239,6 +242,7 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .remote_port = conn->remote_port,
         .state = conn->state,
         .mss = conn->mss,
+        .path_mtu = tcp_mtu(conn),
         /* What it would begin with now: */
         .cwnd = conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss),
         .ssthresh = conn->ssthresh ? conn->ssthresh : TCP_CWND_MAX,

@@ -101,6 +101,12 @@ struct tcp_ops {
     X(t, dsacks_in, "D-SACKs: the peer had those bytes already (RFC 2883)")                        \
     X(t, sack_ignored, "SACK blocks that are impossible, or one too many")                         \
     X(t, ecn_reductions, "windows reduced because of an ECN echo (RFC 3168)")                      \
+    X(t, mtu_claims, "ICMP errors that made segments smaller (RFC 1191, 8201)")                    \
+    X(t, mtu_claims_ignored, "ICMP errors that claimed what cannot be, or is no news")             \
+    X(t, black_holes, "times that a path swallowed full-sized segments without a word (RFC 4821)") \
+    X(t, mtu_probes, "segments sent that are larger than is known to arrive (RFC 8899)")           \
+    X(t, mtu_probe_failures, "of those, lost")                                                     \
+    X(t, mtu_raised, "times that segments became larger")                                          \
     X(t, paced, "times that a connection waited for its pace")                                     \
     X(t, sender_waits, "times that no room was left for a connection's sending state")             \
     X(t, rto_fired, "retransmission timeouts")                                                     \
@@ -140,6 +146,14 @@ struct tcp_stats {
 };
 extern const struct stat_desc tcp_stat_descs[];
 
+/* When the size of the packets that a path takes is searched with probes (RFC 4821, 8899). As Linux
+ * numbers them. Routers that say what is too big (RFC 1191, 8201) are heard in any case. */
+enum tcp_mtu_probing {
+    TCP_MTU_PROBING_OFF,
+    TCP_MTU_PROBING_BLACK_HOLE, /* after timeouts of one large segment */
+    TCP_MTU_PROBING_ALWAYS,     /* from the first segment on, which is small */
+};
+
 struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
@@ -163,6 +177,7 @@ struct tcp_config {
     uint64_t user_timeout_ns; /* data unacknowledged so long ends the connection */
     uint64_t time_wait_ns;    /* 2 MSL */
     uint64_t fin_wait_2_ns;   /* a peer that never closes is given up after so long without data */
+    enum tcp_mtu_probing mtu_probing;
 };
 /* The values that a server wants; the caller sets arena, ip, secret and what it knows better. */
 struct tcp_config tcp_config_default(void);
@@ -220,6 +235,7 @@ struct tcp_info {
     uint16_t local_port, remote_port;
     enum tcp_state state;
     uint16_t mss;
+    uint32_t path_mtu; /* size of the IP packets that full segments make */
     uint32_t cwnd, ssthresh, snd_wnd, rcv_wnd;
     uint32_t srtt_us, rttvar_us, rto_us;
     uint64_t written, asked, sent, acked; /* offsets in the stream */

@@ -94,6 +94,7 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
     }
     stat_inc(&tcp->stats.rto_fired);
     tcp_recovery_timeout(conn, now_ns);
+    tcp_mtu_timeout(conn, now_ns);
     conn->backoff += conn->backoff < UINT8_MAX;
     tcp_rto_arm(conn, now_ns);
     tcp_conn_ready(conn);
