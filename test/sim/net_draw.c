@@ -13,11 +13,6 @@
 /* Bursts end with a packet, not with time: one that goes on eats retransmission after
  * retransmission, a minute apart. */
 #define BURST_END_MIN 0.7
-/*
- * Black holes last: those that say nothing end, until stacks find out by themselves. Whoever draws
- * them for good has to change this.
- */
-#define HOLES_END true
 
 /* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a
  * jumbo's. */
@@ -201,7 +196,7 @@ static void draw_gate_mtu(struct rand *rand, struct gate_config *gate, uint32_t 
     gate->mtu_until_ns = gate->mtu_from_ns + world_range_log(rand, NS_PER_MS, HOLE_NS_MAX);
     gate->mtu_silent = rand_chance(rand, 0.4);
     gate->mtu_unsaid = rand_chance(rand, 0.2);
-    if (rand_chance(rand, 0.6) && !(gate->mtu_silent && HOLES_END))
+    if (rand_chance(rand, 0.6))
         gate->mtu_until_ns = WORLD_NEVER / 2;
 }
 
@@ -247,8 +242,7 @@ static void draw_gates(struct net_params *params, struct world *world)
         if (!params->gates[host].on)
             continue;
         params->harm += gate->ack_loss;
-        params->slow |= gate->thin || (gate->mtu && gate->mtu_silent) ||
-                        (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
+        params->slow |= gate->thin || (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
         note_gate(gate, world, host);
     }
 }
