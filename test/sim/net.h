@@ -45,7 +45,7 @@ struct net_params {
     bool slow;         /* connections may have to wait for each other, or for a path that is gone */
     double toil;       /* as harm, and more where acknowledgments tell little of it */
     double harm;       /* how often, at most, an exchange of two packets fails */
-    uint64_t delay_ns; /* there and back, without reordering */
+    uint64_t delay_ns; /* there and back, at most, but for what waits in queues */
 };
 
 /* net_draw.c. `routed` is not drawn. */

@@ -148,6 +148,7 @@ static void draw_far(struct net_params *params, struct world *world)
 
         *way = draw_way(rand, delay_ns, params->pipe.caps.mtu);
         params->harm += way_harm(way);
+        params->delay_ns += way->delay_max_ns + way->reorder_by_ns;
         params->slow |= way->rate_bps > 0 || (way->burst.on && way->burst.r < BURST_END_MIN);
         note_way(way, world, names[d]);
     }
@@ -168,6 +169,7 @@ static void draw_near(struct net_params *params, struct world *world)
             continue;
         params->faults[host] = (struct net_faults){true, faults};
         params->harm += (both ? 1 : 2) * (faults.loss + faults.corrupt + faults.reorder);
+        params->delay_ns += (both ? 1 : 2) * (faults.delay_ns + faults.reorder_ns);
         note_faults(params, world, host);
     }
 }
@@ -242,6 +244,7 @@ static void draw_gates(struct net_params *params, struct world *world)
         if (!params->gates[host].on)
             continue;
         params->harm += gate->ack_loss;
+        params->delay_ns += gate->stretch_ns;
         params->slow |= gate->thin || (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
         note_gate(gate, world, host);
     }

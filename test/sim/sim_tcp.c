@@ -20,6 +20,18 @@
 
 /* A day of virtual time: the slowest runs lose a fifth of everything, both ways, and take hours. */
 #define RUN_LIMIT_NS (86400 * NS_PER_S)
+/* What a round trip costs beyond what was drawn: a delayed ACK, and ticks of timers. */
+#define ROUND_EXTRA_NS (50 * NS_PER_MS)
+/* A loss costs a timeout or two. */
+#define LOSS_NS (2 * NS_PER_S)
+/* A path that narrows without a word is found out by timeouts that double. */
+#define HOLE_NS (120 * NS_PER_S)
+/* Neighbours and SYNs that are asked for again. */
+#define SETTLE_NS (60 * NS_PER_S)
+/* The sum of the worst is never reached, nor is it far away. */
+#define DEADLINE_FACTOR 2
+#define ROUND_BYTES     536
+#define ROUNDS_MIN      8
 /* Half-open leftovers of old SYNs are given up after their last retry. */
 #define LEFTOVER_LIMIT_NS (400 * NS_PER_S)
 /* Exchanges fail so rarely that no connection may time out or be reset for it. */
@@ -38,6 +50,7 @@ struct scenario {
     struct app_flow flows[APP_FLOWS_MAX];
     uint32_t flow_count;
     uint64_t lateness_ns;
+    uint64_t limit_ns;       /* until every side has ended */
     uint64_t quiet_since_ns; /* every side has ended; 0: not yet */
     bool gentle;
 };
@@ -173,6 +186,53 @@ static void draw_flow(struct rand *rand, struct scenario *s, struct app_flow *fl
     draw_ports(rand, s, flow);
 }
 
+/* --- how long it may take --------------------------------------------------------------------- */
+
+/* When the last byte of this side could have been written, and read, if nothing were in the way. */
+static uint64_t plan_ns(const struct app_side *side)
+{
+    uint64_t writes = 2 * (side->total / max_u64(side->step, 1) + 1);
+
+    return writes * side->pause_ns + side->close_after_ns + side->stop_ns +
+           (side->rate_bps ? side->total * NS_PER_S / side->rate_bps : 0);
+}
+
+/* In steps of which each needs a round trip: the receiver's window, or a segment where it is less.
+ */
+static uint64_t rounds(const struct scenario *s, const struct app_side *side, uint32_t number)
+{
+    uint64_t window = s->tcp[!number].rcv_wnd_bytes / 2;
+
+    return side->total / max_u64(min_u64(window, ROUND_BYTES), 1) + ROUNDS_MIN;
+}
+
+/*
+ * Nobody waits without an end, and where little goes wrong there is a time by which all must be
+ * over, however it went: every write, read, answer of the disk and loss that was drawn, one after
+ * the other. Elsewhere timeouts of a minute follow one another, and a day has to do.
+ */
+static uint64_t deadline_ns(const struct scenario *s)
+{
+    uint64_t start_ns = 0, plans_ns = 0, steps = 0, round_ns, hole_ns = 0;
+
+    for (uint32_t i = 0; i < s->flow_count; i++) {
+        start_ns = max_u64(start_ns, s->flows[i].start_after_ns);
+        for (uint32_t k = 0; k < NET_HOSTS; k++) {
+            plans_ns += plan_ns(&s->flows[i].sides[k]);
+            steps += rounds(s, &s->flows[i].sides[k], k);
+        }
+    }
+    round_ns = s->net.delay_ns + s->lateness_ns + ROUND_EXTRA_NS;
+    for (uint32_t k = 0; k < NET_HOSTS; k++) {
+        round_ns += s->habits[k].later_ns + s->habits[k].keep_ns;
+        hole_ns += s->net.gates[k].config.mtu ? HOLE_NS : 0;
+    }
+    return start_ns + DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
+                                         (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
 static void note(struct scenario *s, const struct mood *mood)
 {
     struct world *world = s->world;
@@ -226,6 +286,10 @@ static void scenario_draw(struct scenario *s)
     if (s->gentle && mood.disturbed == 0 && mood.odd == 0 && rand_chance(rand, 0.5))
         s->tcp[0].keepalive_ns = s->tcp[1].keepalive_ns = 0;
     note(s, &mood);
+    s->limit_ns = RUN_LIMIT_NS;
+    if (s->gentle && mood.disturbed == 0)
+        s->limit_ns = min_u64(deadline_ns(s), RUN_LIMIT_NS);
+    world_note(s->world, " limit=%llus", (unsigned long long)(s->limit_ns / NS_PER_S));
 }
 
 /* --- what happens to a flow ------------------------------------------------------------------- */
@@ -360,6 +424,8 @@ static void inspect(void *arg)
         check_host(&s->hosts[i]);
     if (!flows_over(s)) {
         s->quiet_since_ns = 0;
+        if (now_ns - s->world->start_ns > s->limit_ns)
+            world_fail(s->world, "not over by the deadline");
         return;
     }
     if (!s->quiet_since_ns)
@@ -419,6 +485,39 @@ static void check_flow(struct scenario *s, const struct app_flow *flow)
     case FLOW_KINDS:
         break;
     }
+}
+
+static bool expect_sum(const struct app_host *host, const char *what, uint64_t counted,
+                       uint64_t least, uint64_t most)
+{
+    if (counted >= least && counted <= most)
+        return true;
+    return world_fail(host->world, "%s: %s says %llu, the application knows of %llu to %llu",
+                      host->net.name, what, (unsigned long long)counted, (unsigned long long)least,
+                      (unsigned long long)most);
+}
+
+/* What the stack has counted is what the application has seen. */
+static void check_counters(struct app_host *host)
+{
+    const struct tcp_stats *stats = tcp_stats(host->net.tcp);
+    uint64_t acked = 0, received = 0, promised = 0, written = 0;
+    bool told = true;
+
+    for (uint32_t i = 0; i < host->flow_count; i++) {
+        const struct app_side *side = &host->flows[i].sides[host->net.number];
+
+        acked += side->acked;
+        received += side->received;
+        promised += side->promised;
+        written += side->written;
+        told &= !side->ended || side->end == TCP_END_DONE;
+    }
+    /* Who aborts is not told of what is acknowledged from then on. */
+    expect_sum(host, "bytes_in", stat_get(&stats->bytes_in), received, received);
+    expect_sum(host, "bytes_acked", stat_get(&stats->bytes_acked), acked, told ? acked : written);
+    expect_sum(host, "bytes_out less retrans_bytes",
+               stat_get(&stats->bytes_out) - stat_get(&stats->retrans_bytes), acked, promised);
 }
 
 static void check_timeouts(struct scenario *s)
@@ -522,6 +621,7 @@ static void scenario_play(struct scenario *s)
         check_flow(s, &s->flows[i]);
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         app_host_check_empty(&s->hosts[i]);
+        check_counters(&s->hosts[i]);
         audit_empty(s->world, s->hosts[i].net.tcp, s->hosts[i].net.name);
     }
     check_timeouts(s);
