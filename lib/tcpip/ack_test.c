@@ -237,6 +237,22 @@ TRACE_TEST(rtt_karn)
     assert_int_equal(info(t).srtt_us, before.srtt_us);
 }
 
+/* What was sent once beside it is not measured either: it waited for the timer, and a timer that
+ * learns from itself doubles until it is a minute. */
+TRACE_TEST(rtt_beside_a_retransmission)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    struct tcp_info before = info(t);
+
+    trace_write(t, app, 2 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    ADVANCE(t, 210);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    ADVANCE(t, 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_int_equal(info(t).srtt_us, before.srtt_us);
+}
+
 /* But its echoed timestamp does. */
 TRACE_TEST(rtt_of_a_timestamp)
 {
@@ -654,6 +670,7 @@ int main(void)
         cmocka_unit_test(rtt_of_a_timed_segment),
         cmocka_unit_test(rtt_behind_a_hole),
         cmocka_unit_test(rtt_karn),
+        cmocka_unit_test(rtt_beside_a_retransmission),
         cmocka_unit_test(rtt_of_a_timestamp),
         cmocka_unit_test(rtt_of_a_forged_timestamp),
         cmocka_unit_test(fast_retransmit),

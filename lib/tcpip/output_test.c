@@ -28,14 +28,57 @@ TRACE_TEST(watermark)
 
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
-    for (uint32_t i = 1; i <= 3; i++) {
+    app->conn->sender->cc.cwnd = 1 << 20; /* the peer's window of 44 segments is the limit */
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    trace_take_all(t, NULL);
+    assert_int_equal(app->conn->snd_asked, app->conn->snd_una + 65535);
+    app->fills = 0;
+    for (uint32_t i = 11; i <= 14; i++) {
         SEND(t, .flags = ACK, .seq = 1, .ack = 1 + i * MSS);
         EXPECT_NOTHING(t);
     }
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 4 * MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 15 * MSS);
+    assert_int_equal(app->fills, 1);
+    assert_int_equal(trace_take_all(t, &bytes), 5); /* an eighth */
+    assert_int_equal(bytes, 5 * MSS);
+}
+
+/* Where the window is small, what waits is missed: it goes as soon as a segment fits. */
+TRACE_TEST(watermark_of_a_small_window)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
     assert_int_equal(app->fills, 2);
-    assert_int_equal(trace_take_all(t, &bytes), 8);
-    assert_int_equal(bytes, 8 * MSS); /* four that left the network, four that slow start adds */
+    assert_int_equal(trace_take_all(t, NULL), 2); /* one left the network, one slow start adds */
+}
+
+/* What cwnd leaves over is not worth a segment of its own. */
+TRACE_TEST(whole_segments)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    uint64_t bytes;
+
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    app->conn->sender->cc.ssthresh = 1; /* no slow start */
+    app->conn->sender->cc.cwnd = 11 * MSS + 700;
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_int_equal(trace_take_all(t, &bytes), 3);
+    assert_int_equal(bytes, 3 * MSS);
+}
+
+/* What the asked-for bytes are limited to leaves no piece of a segment either. */
+TRACE_TEST_WITH(whole_segments_asked, .asked_max_bytes = 2 * MSS + 300)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->fill = FILL_LATER;
+    tcp_write(app->conn, 1000000);
+    trace_turn(t);
+    assert_int_equal(app->conn->snd_asked - app->conn->snd_nxt, 2 * MSS);
 }
 
 /* The rest of the stream is not held back, however little it is. */
@@ -72,14 +115,14 @@ TRACE_TEST_WITH(asked_max, .asked_max_bytes = 4000)
     trace_write(t, app, 100000);
     for (uint32_t i = 0; i < app->promise_count; i++)
         promised += app->promises[i].len;
-    assert_int_equal(promised, 4000);
+    assert_in_range(promised, 4000 - MSS + 1, 4000); /* no piece of a segment */
     trace_answer(t, app);
     assert_int_equal(trace_take_all(t, NULL), 2);
     trace_turn(t);
     promised = 0;
     for (uint32_t i = 0; i < app->promise_count; i++)
         promised += app->promises[i].len;
-    assert_in_range(promised, 2500, 4000);
+    assert_in_range(promised, 4000 - MSS + 1, 4000);
     app->fill = FILL_REFUSE;
     while (app->promise_count)
         trace_answer(t, app);
@@ -356,7 +399,7 @@ TRACE_TEST(waiting_after_an_answer)
     assert_true(tcp_starved(t->tcp));
     a->fill = FILL_NOW;
     trace_turn(t);
-    for (uint32_t i = 2; i < 6; i++) /* down to the watermark */
+    for (uint32_t i = 2; i < 10; i++)
         EXPECT(t, .flags = ACK, .seq = 1 + i * MSS, .ack = 1, .len = MSS);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .port = 1);
     assert_false(tcp_starved(t->tcp));
@@ -453,6 +496,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(initial_window),
         cmocka_unit_test(watermark),
+        cmocka_unit_test(watermark_of_a_small_window),
+        cmocka_unit_test(whole_segments),
+        cmocka_unit_test(whole_segments_asked),
         cmocka_unit_test(watermark_rest_fits),
         cmocka_unit_test(watermark_nothing_in_flight),
         cmocka_unit_test(asked_max),

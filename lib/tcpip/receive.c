@@ -73,13 +73,15 @@ static bool receives(const struct tcp_conn *conn)
  * since short segments and holes leave buffers half empty. */
 uint32_t tcp_reasm_share(const struct tcp_conn *conn)
 {
-    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES +
+           conn->tcp->config.reasm_ranges_max;
 }
 
 /* What is ahead of a gap is kept, and its sender told at once (RFC 5681 4.2). */
 static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     struct tcp *tcp = conn->tcp;
+    struct reasm_limits limits = {tcp_reasm_share(conn), tcp->config.reasm_ranges_max};
     struct reasm_span twice;
 
     stat_inc(&tcp->stats.out_of_order);
@@ -87,7 +89,7 @@ static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
     if (!receives(conn))
         return DROP;
     switch (reasm_add(&tcp->reasm, &conn->reasm, &twice, seg->seq64, seg->data, seg->len,
-                      seg->flags & TCP_FIN, tcp_reasm_share(conn))) {
+                      seg->flags & TCP_FIN, &limits)) {
     case REASM_KEPT:
         break;
     case REASM_POOL:

@@ -18,7 +18,8 @@ struct tcp_config tcp_config_default(void)
         .half_open_max = 2048,
         .rcv_wnd_bytes = 32 * 1024,
         .ecn = TCP_ECN_ANSWER,
-        .reasm_max = 4096,   /* 8 MiB: a hundred downloads at once with a hole in each */
+        .reasm_max = 4096, /* 8 MiB: a hundred downloads at once with a hole in each */
+        .reasm_ranges_max = 32,
         .watermark_mss = 10, /* dissertation 4.3.2 */
         .asked_max_bytes = 256 * 1024,
         .cc = "cubic",

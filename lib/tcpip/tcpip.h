@@ -178,14 +178,16 @@ struct tcp_config {
     uint32_t time_wait_max;  /* beyond so many in TIME-WAIT the oldest is ended; 0: beyond conns_max
                                 of all states */
     enum tcp_ecn ecn;
-    uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
-    uint32_t reasm_max;       /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
-                                 kept */
-    uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
-    uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
-    uint16_t mss_max;         /* 0: what the MTU allows */
-    const char *cc;           /* "cubic", "newreno" or "bbr" */
-    bool pacing;              /* bursts are spread over the round trip */
+    uint32_t rcv_wnd_bytes;    /* receive window of each connection, at most 1 GiB */
+    uint32_t reasm_max;        /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
+                                  kept */
+    uint32_t reasm_ranges_max; /* pieces with gaps between them that a connection keeps: each
+                                  segment is compared with all of them */
+    uint32_t watermark_mss;    /* new data is asked for when the window admits so many MSS */
+    uint32_t asked_max_bytes;  /* asked for and not yet answered, per connection */
+    uint16_t mss_max;          /* 0: what the MTU allows */
+    const char *cc;            /* "cubic", "newreno" or "bbr" */
+    bool pacing;               /* bursts are spread over the round trip */
     uint32_t senders_max;  /* connections that send at the same time; 0: conns_max, at most 64 Ki */
     uint32_t ranges_max;   /* ranges of all their scoreboards; 0: two for each of them, and more */
     uint64_t secret[4];    /* random: initial sequence numbers, timestamps, table keys */
