@@ -363,10 +363,10 @@ TRACE_TEST(window_is_not_exceeded)
     app = trace_establish(t, 0);
     trace_write(t, app, 100000);
     trace_take_all(t, &bytes);
-    assert_int_equal(bytes, 5000);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 5001, .win = 2000);
+    assert_int_equal(bytes, 3 * MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 3 * MSS, .win = 2000);
     trace_take_all(t, &bytes);
-    assert_int_equal(bytes, 2000);
+    assert_int_equal(bytes, MSS);
 }
 
 /* RFC 5681 3.1 and RFC 3465 2.3: the first ACK after a timeout covers what had arrived before it.

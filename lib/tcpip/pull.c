@@ -15,9 +15,16 @@ enum asked {
     ASKED_NO_SENDER, /* as many send as may: wait for one that has finished */
 };
 
-static uint64_t asked_unanswered(const struct tcp_conn *conn)
+/* What may be asked for before an answer comes. A rest of less than a segment is none: it would go
+ * as a short segment; the next answer makes more of it and puts the connection on the ready list.
+ */
+static uint64_t asked_room(const struct tcp_conn *conn)
 {
-    return (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
+    uint64_t unanswered = (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
+    uint64_t most = conn->tcp->config.asked_max_bytes;
+    uint64_t room = most > unanswered ? most - unanswered : 0;
+
+    return unanswered && room < conn->mss ? 0 : room;
 }
 
 /* What is asked for counts as sent from now on: against the pace, and in rate reduction. */
@@ -109,6 +116,13 @@ static uint64_t lost_room(const struct tcp_conn *conn, const struct tcp_sent *ra
     return room - room % conn->mss;
 }
 
+/* Of `bytes` that may go, those that make whole segments, unless they are all that there is: a
+ * short segment costs a packet like a long one, and is lost as often. */
+static uint64_t whole_segments(const struct tcp_conn *conn, uint64_t bytes, uint64_t all)
+{
+    return bytes >= all || bytes < conn->mss ? bytes : bytes - bytes % conn->mss;
+}
+
 /* A FIN that has no lost bytes in front of it to ride on. */
 static void resend_fin(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns)
 {
@@ -139,17 +153,16 @@ static enum asked wait_for_pace(struct tcp_conn *conn)
 static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
     struct tcp_sent *range;
 
     if (s->frto == FRTO_NEW_SENT && conn->snd_asked < conn->snd_end)
         return ASKED_ENOUGH;
     while ((range = list_first(&s->lost, struct tcp_sent, link))) {
-        uint64_t unanswered = asked_unanswered(conn);
-        uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
+        uint64_t want = min_u64(lost_room(conn, range), asked_room(conn));
+        uint64_t pace = tcp_pace_room(conn, now_ns);
         enum asked rc;
 
-        if (want == 0 || unanswered >= asked_max)
+        if (want == 0)
             return ASKED_ENOUGH;
         if (pace == 0)
             return wait_for_pace(conn);
@@ -159,7 +172,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
             resend_fin(conn, range, now_ns);
             continue;
         }
-        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        want = whole_segments(conn, min_u64(want, pace), range->end - range->seq);
         rc = ask_lost(conn, range, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
@@ -224,21 +237,20 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
 
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
 {
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
-
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t unanswered = asked_unanswered(conn), want, pace;
+        uint64_t room = asked_room(conn), want, pace;
         enum asked rc;
 
-        if (unanswered >= asked_max)
+        if (room == 0)
             return ASKED_ENOUGH; /* an answer will put the connection on the ready list */
-        want = min_u64(new_portion(conn, now_ns), asked_max - unanswered);
+        want = min_u64(new_portion(conn, now_ns), room);
         if (want == 0)
             return ASKED_ENOUGH;
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        rc = ask_new(conn, min_u64(want, pace), now_ns);
+        want = whole_segments(conn, min_u64(want, pace), conn->snd_end - conn->snd_asked);
+        rc = ask_new(conn, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);
