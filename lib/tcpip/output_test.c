@@ -20,22 +20,46 @@ TRACE_TEST(initial_window)
     EXPECT_NOTHING(t);
 }
 
-/* Dissertation 4.3.2: the next portion waits until half the window, or ten segments, may go. */
+/* Dissertation 4.3.2: the next portion waits until the window admits ten segments. */
 TRACE_TEST(watermark)
 {
-    struct trace_app *app = trace_establish(t, 0);
-    uint64_t bytes;
+    struct trace_app *app;
+    uint32_t acked = 0, out = 10;
 
+    t->win = 65535;
+    t->wscale = true;
+    app = trace_establish(t, 0);
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
-    for (uint32_t i = 1; i <= 3; i++) {
-        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + i * MSS);
+    while (out < 80) { /* slow start */
+        acked += out;
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + acked * MSS);
+        out *= 2;
+        assert_int_equal(trace_take_all(t, NULL), out);
+    }
+    for (uint32_t i = 1; i <= 4; i++) {
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + i) * MSS);
         EXPECT_NOTHING(t);
     }
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 4 * MSS);
-    assert_int_equal(app->fills, 2);
-    assert_int_equal(trace_take_all(t, &bytes), 8);
-    assert_int_equal(bytes, 8 * MSS); /* four that left the network, four that slow start adds */
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 5) * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 10); /* five have left, and slow start adds five */
+}
+
+/* A window that is smaller does not wait for ten: an eighth of sixteen segments is two. */
+TRACE_TEST(watermark_of_a_small_window)
+{
+    struct trace_app *app;
+
+    t->win = 16 * MSS;
+    app = trace_establish(t, 0);
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 16);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 11 * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
 }
 
 /* The rest of the stream is not held back, however little it is. */
@@ -369,7 +393,7 @@ TRACE_TEST(waiting_after_an_answer)
     assert_true(tcp_starved(t->tcp));
     a->fill = FILL_NOW;
     trace_turn(t);
-    for (uint32_t i = 2; i < 6; i++) /* down to the watermark */
+    for (uint32_t i = 2; i < 9; i++) /* down to the watermark */
         EXPECT(t, .flags = ACK, .seq = 1 + i * MSS, .ack = 1, .len = MSS);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .port = 1);
     assert_false(tcp_starved(t->tcp));
@@ -466,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(initial_window),
         cmocka_unit_test(watermark),
+        cmocka_unit_test(watermark_of_a_small_window),
         cmocka_unit_test(watermark_rest_fits),
         cmocka_unit_test(whole_segments),
         cmocka_unit_test(watermark_nothing_in_flight),
