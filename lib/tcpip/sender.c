@@ -30,7 +30,7 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     s->min_rtt_us[0] = s->min_rtt_us[1] = UINT64_MAX;
     s->delivered_ns = s->first_sent_ns = now_ns;
     cc_open(&s->cc, conn->tcp->cc, conn->mss, now_ns);
-    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1: a slow beginning, once */
+    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1, RFC 6928 2: a slow beginning, once */
         s->cc.cwnd = conn->mss;
         conn->flags &= ~CONN_SYN_LOST;
     }
