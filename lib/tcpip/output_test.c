@@ -20,8 +20,8 @@ TRACE_TEST(initial_window)
     EXPECT_NOTHING(t);
 }
 
-/* Dissertation 4.3.2: the next portion waits until the window admits ten segments. */
-TRACE_TEST(watermark)
+/* Dissertation 4.3.2: the next portion waits until the window admits so many segments. */
+TRACE_TEST_WITH(watermark, .watermark_mss = 4)
 {
     struct trace_app *app;
     uint32_t acked = 0, out = 10;
@@ -37,28 +37,28 @@ TRACE_TEST(watermark)
         out *= 2;
         assert_int_equal(trace_take_all(t, NULL), out);
     }
-    for (uint32_t i = 1; i <= 4; i++) {
-        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + i) * MSS);
-        EXPECT_NOTHING(t);
-    }
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 5) * MSS);
-    assert_int_equal(trace_take_all(t, NULL), 10); /* five have left, and slow start adds five */
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 1) * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 2) * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 4); /* two have left, and slow start adds two */
 }
 
-/* A window that is smaller does not wait for ten: an eighth of sixteen segments is two. */
+/* A window that is small does not wait for ten: a sixteenth of 32 segments is two. */
 TRACE_TEST(watermark_of_a_small_window)
 {
     struct trace_app *app;
 
-    t->win = 16 * MSS;
+    t->win = 32 * MSS;
     app = trace_establish(t, 0);
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
-    assert_int_equal(trace_take_all(t, NULL), 16);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 11 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 20);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 30 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 32);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 31 * MSS);
     EXPECT_NOTHING(t);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 12 * MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 32 * MSS);
     assert_int_equal(trace_take_all(t, NULL), 2);
 }
 
@@ -393,7 +393,7 @@ TRACE_TEST(waiting_after_an_answer)
     assert_true(tcp_starved(t->tcp));
     a->fill = FILL_NOW;
     trace_turn(t);
-    for (uint32_t i = 2; i < 9; i++) /* down to the watermark */
+    for (uint32_t i = 2; i < 10; i++)
         EXPECT(t, .flags = ACK, .seq = 1 + i * MSS, .ack = 1, .len = MSS);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .port = 1);
     assert_false(tcp_starved(t->tcp));
