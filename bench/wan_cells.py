@@ -44,7 +44,6 @@ SHORT_TIMEOUT_S, SHORTS_DEADLINE_S = 30, 40
 READ_BYTES = 1 << 18
 PRIORITY = ['nice', '-n', '-15']
 LATE_US = 2000           # of a hundred packets, one at most may be later than that
-HEADER_BYTES = 14 + 40   # of a packet that the link carries, besides options and payload
 TIMED_OUT = (TimeoutError, socket.timeout)
 
 
@@ -266,7 +265,7 @@ def run(job, folder):
     world = World(folder)
     try:
         return KINDS[job['kind']](world, job)
-    except (RuntimeError, OSError, subprocess.SubprocessError, KeyError, TypeError, ValueError) as e:
+    except (RuntimeError, OSError, LookupError, ValueError, subprocess.SubprocessError) as e:
         return {'failure': '%s: %s' % (type(e).__name__, e)}
     finally:
         for server in list(world.servers):
@@ -286,8 +285,8 @@ def work(folder):
 
 class Worker:
     """A process that does one job after the other, in namespaces that die with it. It and its
-    children go before whatever else the machine has to do: the kernel's TCP does its work when a
-    packet arrives, and a server that is a process shall not have to wait for its turn."""
+    children go before whatever else the machine does: the kernel's TCP does its work when a packet
+    arrives, and a server that is a process shall not have to wait for its turn."""
 
     def __init__(self, program, folder):
         wrap = ['unshare', '--net', '--mount-proc', '--pid', '--fork', '--kill-child=KILL']
