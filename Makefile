@@ -63,6 +63,7 @@ bench:
 	@$(deps) bench
 	@$(MAKE) --no-print-directory compile
 	@bench/run
+	@bench/wan
 
 install: build
 	@meson configure build -Dprefix=$(prefix)

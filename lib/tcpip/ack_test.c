@@ -615,12 +615,26 @@ TRACE_TEST(ssthresh_without_what_was_only_asked_for)
     assert_int_equal(info(t).ssthresh, 2 * MSS);
 }
 
-/* RFC 5681 3.1: after the loss of a SYN or SYN-ACK the initial window is one segment. */
+/* RFC 6928 2: a SYN-ACK that was sent again once leaves the initial window as it is, */
+TRACE_TEST(initial_window_after_one_syn_loss)
+{
+    SEND(t, .flags = SYN, .mss = 1460);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 1000);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1);
+    trace_write(t, t->app, 100000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+}
+
+/* and after more than one it is one segment (RFC 5681 3.1). */
 TRACE_TEST(initial_window_after_syn_loss)
 {
     SEND(t, .flags = SYN, .mss = 1460);
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     ADVANCE(t, 1000);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 2000);
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1);
     trace_write(t, t->app, 100000);
@@ -693,6 +707,7 @@ int main(void)
         cmocka_unit_test(backoff_stays_without_a_sample),
         cmocka_unit_test(ssthresh_without_limited_transmit),
         cmocka_unit_test(ssthresh_without_what_was_only_asked_for),
+        cmocka_unit_test(initial_window_after_one_syn_loss),
         cmocka_unit_test(initial_window_after_syn_loss),
         cmocka_unit_test(counters_of_segments),
         cmocka_unit_test(counters_of_bytes),

@@ -110,15 +110,17 @@ static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
         tcp_conn_ready(conn);
 }
 
-/* Our SYN is acknowledged: the first round-trip sample; or, when it was lost, a slow beginning (RFC
- * 6298 5.7, RFC 5681 3.1). */
+/* Our SYN is acknowledged: the first round-trip sample; or, when it was sent again, a slower
+ * beginning (RFC 6298 5.7). One segment is the beginning only when that was not once, as RFC 6928 2
+ * recommends: a single SYN is lost, or late, without the path being congested. */
 static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     conn->snd_una = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
     if (conn->backoff > 0) {
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
-        conn->flags |= CONN_SYN_LOST;
+        if (conn->backoff > 1)
+            conn->flags |= CONN_SYN_LOST;
     } else if (conn->flags & CONN_RTT_TIMED) {
         tcp_rtt_sample(conn, (now_ns - conn->syn_ns) / NS_PER_US);
     }

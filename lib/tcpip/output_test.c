@@ -20,39 +20,46 @@ TRACE_TEST(initial_window)
     EXPECT_NOTHING(t);
 }
 
-/* Dissertation 4.3.2: the next portion waits until half the window, or ten segments, may go. */
-TRACE_TEST(watermark)
+/* Dissertation 4.3.2: the next portion waits until the window admits so many segments. */
+TRACE_TEST_WITH(watermark, .watermark_mss = 4)
 {
-    struct trace_app *app = trace_establish(t, 0);
-    uint64_t bytes;
+    struct trace_app *app;
+    uint32_t acked = 0, out = 10;
 
+    t->win = 65535;
+    t->wscale = true;
+    app = trace_establish(t, 0);
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
-    app->conn->sender->cc.cwnd = 1 << 20; /* the peer's window of 44 segments is the limit */
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
-    trace_take_all(t, NULL);
-    assert_int_equal(app->conn->snd_asked, app->conn->snd_una + 65535);
-    app->fills = 0;
-    for (uint32_t i = 11; i <= 14; i++) {
-        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + i * MSS);
-        EXPECT_NOTHING(t);
+    while (out < 80) { /* slow start */
+        acked += out;
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + acked * MSS);
+        out *= 2;
+        assert_int_equal(trace_take_all(t, NULL), out);
     }
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 15 * MSS);
-    assert_int_equal(app->fills, 1);
-    assert_int_equal(trace_take_all(t, &bytes), 5); /* an eighth */
-    assert_int_equal(bytes, 5 * MSS);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 1) * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 2) * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 4); /* two have left, and slow start adds two */
 }
 
-/* Where the window is small, what waits is missed: it goes as soon as a segment fits. */
+/* A window that is small does not wait for ten: a sixteenth of 32 segments is two. */
 TRACE_TEST(watermark_of_a_small_window)
 {
-    struct trace_app *app = trace_establish(t, 0);
+    struct trace_app *app;
 
+    t->win = 32 * MSS;
+    app = trace_establish(t, 0);
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + MSS);
-    assert_int_equal(app->fills, 2);
-    assert_int_equal(trace_take_all(t, NULL), 2); /* one left the network, one slow start adds */
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 20);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 30 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 32);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 31 * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 32 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
 }
 
 /* What cwnd leaves over is not worth a segment of its own. */

@@ -47,7 +47,7 @@ enum tcp_conn_flags {
     CONN_RTT_TIMED = 1 << 9, /* the SYN was sent once, at syn_ns */
     CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
     CONN_SACK = 1 << 11,     /* selective acknowledgments negotiated (RFC 2018) */
-    CONN_SYN_LOST = 1 << 12, /* our SYN had to be sent again: begin with one segment */
+    CONN_SYN_LOST = 1 << 12, /* our SYN had to be sent twice more: begin with one segment */
     CONN_TLP = 1 << 13,      /* a loss probe may go beyond cwnd */
     CONN_PACED = 1 << 14,    /* waits for sender->pace_at_ns */
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */

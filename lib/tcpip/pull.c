@@ -8,6 +8,8 @@
  */
 #include "priv.h"
 
+#define WATERMARK_DIVISOR 16 /* of the window */
+
 enum asked {
     ASKED_ENOUGH,    /* nothing more may be asked for now */
     ASKED_DRY,       /* the application has no buffer: stay in line */
@@ -161,14 +163,15 @@ static uint64_t at_most(const struct tcp_conn *conn, uint64_t want, uint64_t lim
 /*
  * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window
  * admits 10 segments. Exceptions: nothing is in flight, so that no ACK would come to open it
- * further; the rest of the stream fits; and a window below 80 segments, where an eighth of it is
- * the portion. What is waited for is not in flight: on average half a portion of the window is
- * given away, and where losses keep the window small that is felt twice, since it also grows by
- * what is acknowledged. An eighth costs 6 % of the rate; Linux waits for as much or less.
+ * further; the rest of the stream fits; and windows below 160 segments, of which a sixteenth is the
+ * portion. What waits for its portion is window that is not used, half a portion on average, and
+ * others take it: with an eighth, connections of Linux had three fifths of a link that they share
+ * evenly with a sixteenth. Where losses keep the window small it is felt twice, since the window
+ * also grows by what is acknowledged.
  */
 static uint64_t watermark(const struct tcp_conn *conn)
 {
-    uint32_t part = min_u32(conn->sender->cc.cwnd, conn->snd_wnd) / 8;
+    uint32_t part = min_u32(conn->sender->cc.cwnd, conn->snd_wnd) / WATERMARK_DIVISOR;
 
     return min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss,
                    max_u32(part - part % conn->mss, conn->mss));

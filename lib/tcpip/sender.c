@@ -32,7 +32,7 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     tcp_mtu_start(conn, s, now_ns);
     cc_open(&s->cc, conn->tcp->cc, conn->mss, now_ns);
     s->cc.no_sack = !(conn->flags & CONN_SACK);
-    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1: a slow beginning, once */
+    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1, RFC 6928 2: a slow beginning, once */
         s->cc.cwnd = conn->mss;
         conn->flags &= ~CONN_SYN_LOST;
     }
