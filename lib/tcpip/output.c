@@ -267,9 +267,9 @@ void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns)
         }
     }
     if (!conn->rto_at_ns)
-        tcp_loss_timer_arm(conn, now_ns); /* RFC 6298 5.1 */
+        tcp_loss_timer_arm(conn, now_ns, now_ns); /* RFC 6298 5.1 */
     else if (conn->sender->loss_timer == LOSS_TIMER_PROBE)
-        tcp_probe_later(conn, now_ns);
+        tcp_loss_timer_arm(conn, tcp_sent_first(conn->sender)->sent_ns, now_ns);
 }
 
 /* Sends [from, to) in frames as large as the port takes. The last byte written carries PSH, and FIN

@@ -49,7 +49,8 @@ static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t flight, ui
 static enum asked ask(struct tcp_conn *conn, uint64_t from, uint64_t want, uint32_t *promised,
                       uint64_t now_ns)
 {
-    uint64_t flight = tcp_in_flight(conn);
+    bool tell = conn->sender->cc.algorithm->on_sent;
+    uint64_t flight = tell ? tcp_in_flight(conn) : 0;
 
     stat_inc(&conn->tcp->stats.fills);
     *promised = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);

@@ -147,35 +147,27 @@ static bool probe_allowed(const struct tcp_conn *conn)
            s->asked_bytes == 0 && !s->tlp_out && conn->snd_wnd > 0;
 }
 
-/* Something is out: when is nothing having been heard a reason to act? */
-void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns)
+/*
+ * Something is out: when is nothing having been heard a reason to act? New data puts the probe off,
+ * though not beyond the timeout that has run since `since_ns` (RFC 8985 7.2): who sends a little
+ * now and then, paced, would never probe. Where the timeout comes first anyway the probe takes its
+ * place: it costs no window.
+ */
+void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t since_ns, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
-    uint64_t us = rto_us(conn);
+    uint64_t rto_ns = rto_us(conn) * NS_PER_US;
 
     s->loss_timer = LOSS_TIMER_RTO;
+    conn->rto_at_ns = now_ns + rto_ns;
     if (probe_allowed(conn)) {
         uint64_t pto_us = 2ull * conn->srtt_us;
 
         if (conn->snd_nxt - conn->snd_una <= conn->mss)
             pto_us += TLP_MAX_ACK_DELAY_US;
-        /* Where the timeout would come first, the probe comes in its place: it costs no window. */
-        us = min_u64(max_u64(pto_us, 2 * TCP_RTT_GRANULARITY_US), us);
+        pto_us = max_u64(pto_us, 2 * TCP_RTT_GRANULARITY_US);
         s->loss_timer = LOSS_TIMER_PROBE;
+        conn->rto_at_ns = min_u64(now_ns + pto_us * NS_PER_US, since_ns + rto_ns);
     }
-    conn->rto_at_ns = now_ns + us * NS_PER_US;
-    tcp_timer_arm(conn);
-}
-
-/* RFC 8985 7.2: new data puts the probe off, though not beyond the timeout of what waits longest:
- * who sends a little now and then, paced, would never probe. */
-void tcp_probe_later(struct tcp_conn *conn, uint64_t now_ns)
-{
-    uint64_t rto_at_ns = tcp_sent_first(conn->sender)->sent_ns + rto_us(conn) * NS_PER_US;
-
-    tcp_loss_timer_arm(conn, now_ns);
-    if (conn->rto_at_ns <= rto_at_ns || conn->sender->loss_timer != LOSS_TIMER_PROBE)
-        return;
-    conn->rto_at_ns = max_u64(rto_at_ns, now_ns);
     tcp_timer_arm(conn);
 }

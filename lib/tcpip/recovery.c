@@ -33,13 +33,16 @@ static void may_be_undone(struct tcp_sender *s)
 static void note_limit(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
-    uint64_t sent = conn->snd_nxt - conn->snd_una + a->acked;
 
     if (a->flight_before * 2ull < s->cc.cwnd)
         return;
     if (conn->snd_una > s->limited_until)
         s->limited_flight = 0;
-    s->limited_flight = max_u32(s->limited_flight, (uint32_t)min_u64(sent, a->flight_before));
+    if (a->flight_before > s->limited_flight) { /* of which some may only have been asked for */
+        uint64_t sent = conn->snd_nxt - conn->snd_una + a->acked;
+
+        s->limited_flight = max_u32(s->limited_flight, (uint32_t)min_u64(sent, a->flight_before));
+    }
     s->limited_until = conn->snd_nxt;
 }
 
@@ -372,7 +375,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
     } else if (reorder_ns) {
         reorder_timer(conn, reorder_ns, a->now_ns);
     } else if (a->acked || s->loss_timer == LOSS_TIMER_REORDER || a->sack_news) {
-        tcp_loss_timer_arm(conn, a->now_ns); /* RFC 6298 5.3 */
+        tcp_loss_timer_arm(conn, a->now_ns, a->now_ns); /* RFC 6298 5.3 */
     }
 }
 
@@ -412,7 +415,7 @@ void tcp_recovery_reorder(struct tcp_conn *conn, uint64_t now_ns)
     if (a.lost && conn->sender->recovery == RECOVERY_FAST &&
         !conn->sender->cc.algorithm->own_recovery)
         rate_reduction(conn, &a);
-    tcp_loss_timer_arm(conn, now_ns);
+    tcp_loss_timer_arm(conn, now_ns, now_ns);
     if (reorder_ns)
         reorder_timer(conn, reorder_ns, now_ns);
 }

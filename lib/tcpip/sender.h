@@ -183,8 +183,7 @@ uint64_t tcp_rack_detect(struct tcp_conn *conn, struct tcp_ack *a);
 void tcp_rack_timeout(struct tcp_conn *conn, struct tcp_ack *a);
 uint32_t tcp_min_rtt_us(const struct tcp_sender *s);
 void tcp_min_rtt_sample(struct tcp_sender *s, uint32_t rtt_us, uint64_t now_ns);
-void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t now_ns);
-void tcp_probe_later(struct tcp_conn *conn, uint64_t now_ns);
+void tcp_loss_timer_arm(struct tcp_conn *conn, uint64_t since_ns, uint64_t now_ns);
 
 /* recovery.c */
 void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a);
