@@ -6,6 +6,8 @@
 #   make            build into build/
 #   make demo       make a sample video, serve it on a TAP, say where to watch (PORT=80 NET=10.77.0)
 #   make check      build and run every test; STAGES="unit style" runs only these
+#   make sim        simulate: SEEDS=1:20000 is a night's run
+#   make snapshot   compute the table of throughputs again, if a change of it is wanted
 #   make bench      measure us beside our peers
 #   make install    install under prefix (/usr/local), below DESTDIR if that is set
 #   make format     clang-format over the C files
@@ -16,6 +18,7 @@ PORT = 80
 NET = 10.77.0
 DEPS = yes
 STAGES =
+SEEDS = 1:20000
 
 deps = $(if $(filter no,$(DEPS)),true,tools/deps)
 
@@ -42,10 +45,25 @@ check:
 	@$(if $(filter no,$(DEPS)),true,tools/fetch-player || true) # without it, that test is skipped
 	@tools/check $(STAGES)
 
+sim:
+	@$(deps) build
+	@$(MAKE) --no-print-directory compile
+	@build/test/sim/sim_tcp --seeds $(SEEDS)
+	@build/test/sim/sim_atlas --seeds $(SEEDS)
+
+# Written in one piece: a run that breaks leaves the old table.
+snapshot:
+	@$(deps) build
+	@$(MAKE) --no-print-directory compile
+	@build/test/sim/sim_table >build/throughput.txt
+	@cp build/throughput.txt test/sim/throughput.txt
+	@git diff --stat test/sim/throughput.txt
+
 bench:
 	@$(deps) bench
 	@$(MAKE) --no-print-directory compile
 	@bench/run
+	@bench/wan
 
 install: build
 	@meson configure build -Dprefix=$(prefix)
@@ -58,4 +76,4 @@ format:
 clean:
 	rm -rf build build-asan demo/out demo/node_modules
 
-.PHONY: all build compile demo check bench install format clean
+.PHONY: all build compile demo check sim snapshot bench install format clean

@@ -380,6 +380,8 @@ int main(int argc, char **argv)
     tcpip_close(f.tcp);
     ip_close(f.ip);
     eth_close(f.eth);
+    nmio_close(f.ends[0]);
+    nmio_close(f.ends[1]);
     mem_arena_close(f.arena);
     return !all_well(&f, per_s, least);
 }

@@ -144,12 +144,12 @@ struct field {
     }
 
 static const struct field fields[] = {
-    FIELD(local_port), FIELD(remote_port), FIELD(mss),     FIELD(cwnd),       FIELD(ssthresh),
-    FIELD(snd_wnd),    FIELD(rcv_wnd),     FIELD(srtt_us), FIELD(rttvar_us),  FIELD(rto_us),
-    FIELD(written),    FIELD(asked),       FIELD(sent),    FIELD(acked),      FIELD(received),
-    FIELD(min_rtt_us), FIELD(in_flight),   FIELD(sacked),  FIELD(lost),       FIELD(delivered),
-    FIELD(pacing_bps), FIELD(rate_bps),    FIELD(cc),      FIELD(recovery),   FIELD(sack),
-    FIELD(timestamps), FIELD(wscale),      FIELD(ecn),     FIELD(reordering),
+    FIELD(local_port), FIELD(remote_port), FIELD(mss),       FIELD(path_mtu), FIELD(cwnd),
+    FIELD(ssthresh),   FIELD(snd_wnd),     FIELD(rcv_wnd),   FIELD(srtt_us),  FIELD(rttvar_us),
+    FIELD(rto_us),     FIELD(written),     FIELD(asked),     FIELD(sent),     FIELD(acked),
+    FIELD(received),   FIELD(min_rtt_us),  FIELD(in_flight), FIELD(sacked),   FIELD(lost),
+    FIELD(delivered),  FIELD(pacing_bps),  FIELD(rate_bps),  FIELD(cc),       FIELD(recovery),
+    FIELD(sack),       FIELD(timestamps),  FIELD(wscale),    FIELD(ecn),      FIELD(reordering),
 };
 
 static void tell_field(FILE *out, const struct field *field, const struct tcp_info *info)

@@ -37,12 +37,15 @@ static const char usage[] =
     "  --cc NAME                congestion control: cubic or newreno (cubic)\n"
     "  --mtu BYTES              largest IP packet (the port's)\n"
     "  --mss BYTES              largest TCP segment, 536 or more (what the MTU allows)\n"
+    "  --mtu-probing WHEN       find out what the path takes: off, black-hole or always "
+    "(black-hole)\n"
     "  --rate [PATTERN=]BITS    most bits per second of an object (k, M, G); several times\n"
     "  --pcap FILE              write every packet to a pcapng file\n"
     "  --admin ADDRESS:PORT     /metrics, /status and /healthz on a socket of the kernel\n"
     "  --arena MIB              memory for data in flight, all workers together\n"
     "  --read-size KIB          largest read, 4 to 60, a multiple of 4 (60)\n"
     "  --conns N                connections at once, all workers together (16384)\n"
+    "  --peer-conns N           of them from one address, or IPv6 /64, to a worker (no limit)\n"
     "  --header-timeout S       for a request's head to arrive (60)\n"
     "  --idle-timeout S         between requests (75)\n"
     "  --send-timeout S         without the client taking anything (60)\n"
@@ -69,12 +72,14 @@ enum option_id {
     OPT_CC,
     OPT_MTU,
     OPT_MSS,
+    OPT_MTU_PROBING,
     OPT_RATE,
     OPT_PCAP,
     OPT_ADMIN,
     OPT_ARENA,
     OPT_READ_SIZE,
     OPT_CONNS,
+    OPT_PEER_CONNS,
     OPT_HEADER_TIMEOUT,
     OPT_IDLE_TIMEOUT,
     OPT_SEND_TIMEOUT,
@@ -102,12 +107,14 @@ static const struct option long_options[] = {
     {"cc", required_argument, NULL, OPT_CC},
     {"mtu", required_argument, NULL, OPT_MTU},
     {"mss", required_argument, NULL, OPT_MSS},
+    {"mtu-probing", required_argument, NULL, OPT_MTU_PROBING},
     {"rate", required_argument, NULL, OPT_RATE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"admin", required_argument, NULL, OPT_ADMIN},
     {"arena", required_argument, NULL, OPT_ARENA},
     {"read-size", required_argument, NULL, OPT_READ_SIZE},
     {"conns", required_argument, NULL, OPT_CONNS},
+    {"peer-conns", required_argument, NULL, OPT_PEER_CONNS},
     {"header-timeout", required_argument, NULL, OPT_HEADER_TIMEOUT},
     {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
     {"send-timeout", required_argument, NULL, OPT_SEND_TIMEOUT},
@@ -262,6 +269,21 @@ static bool take_cc(struct serve_options *o, const char *text)
     return false;
 }
 
+static bool take_mtu_probing(struct serve_options *o, const char *text)
+{
+    static const char *const names[] = {[TCP_MTU_PROBING_OFF] = "off",
+                                        [TCP_MTU_PROBING_BLACK_HOLE] = "black-hole",
+                                        [TCP_MTU_PROBING_ALWAYS] = "always"};
+
+    for (size_t i = 0; i < array_len(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            o->mtu_probing = (enum tcp_mtu_probing)i;
+            return true;
+        }
+    log_error("--mtu-probing takes off, black-hole or always, not '%s'", text);
+    return false;
+}
+
 /* "127.0.0.1:9090": cut at the last colon, in place. */
 static bool take_admin(struct serve_options *o, char *text)
 {
@@ -313,6 +335,8 @@ static bool take_limit(struct worker_limits *limits, int id, const char *arg)
     switch (id) {
     case OPT_CONNS:
         return number_u32("conns", arg, 1, CONNS_MAX, &limits->conns);
+    case OPT_PEER_CONNS:
+        return number_u32("peer-conns", arg, 1, CONNS_MAX, &limits->peer_conns);
     case OPT_HEADER_TIMEOUT:
         return seconds("header-timeout", arg, &phase_ns[PHASE_HEAD]);
     case OPT_IDLE_TIMEOUT:
@@ -363,6 +387,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         return number_u32("mtu", arg, 576, 65535, &o->mtu);
     case OPT_MSS:
         return number_u32("mss", arg, MSS_MIN, MSS_MAX, &o->mss);
+    case OPT_MTU_PROBING:
+        return take_mtu_probing(o, arg);
     case OPT_RATE:
         return take_rate(o, arg);
     case OPT_PCAP:
@@ -448,6 +474,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         .listen_port = 80,
         .workers = 1,
         .cc = "cubic",
+        .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .read_kib = READ_KIB_DEFAULT,
         .limits = worker_limits_default(),
         .drain_ns = DRAIN_S_DEFAULT * NS_PER_S,

@@ -45,7 +45,8 @@ static void wake(int fd)
 
 /* --- the link's packets between workers ------------------------------------------------------- */
 
-/* eth_config.on_arp: this worker has received it, the others have not. */
+/* eth_config.on_arp: this worker has received it, the others have not. Only the first frame in an
+ * inbox wakes its owner: a flood on the link costs the others a turn, not a system call each. */
 static void relay_frame(void *arg, const uint8_t *frame, uint32_t len)
 {
     struct thread *from = arg;
@@ -54,10 +55,12 @@ static void relay_frame(void *arg, const uint8_t *frame, uint32_t len)
     for (uint32_t i = 0; i < server->thread_count; i++) {
         struct thread *to = &server->threads[i];
         struct inbox *in = &to->inbox;
+        bool first;
 
         if (to == from)
             continue;
         pthread_mutex_lock(&in->lock);
+        first = in->count == 0;
         if (in->count < INBOX_FRAMES) {
             memcpy(in->frame[in->count], frame, len);
             in->len[in->count] = len;
@@ -66,7 +69,8 @@ static void relay_frame(void *arg, const uint8_t *frame, uint32_t len)
             in->dropped++;
         }
         pthread_mutex_unlock(&in->lock);
-        wake(to->wake_fd);
+        if (first)
+            wake(to->wake_fd);
     }
 }
 
@@ -80,6 +84,8 @@ static void inbox_empty(struct thread *t, uint64_t now_ns)
     for (uint32_t i = 0; i < in->count; i++)
         eth_input_relayed(t->worker->eth, in->frame[i], in->len[i], now_ns);
     __atomic_store_n(&in->count, 0, __ATOMIC_RELEASE);
+    stat_add(&t->worker->stats.drop_relay_full, in->dropped);
+    in->dropped = 0;
     pthread_mutex_unlock(&in->lock);
 }
 
@@ -174,6 +180,7 @@ static void worker_config(const struct server *server, struct thread *t,
         .listen_port = o->listen_port,
         .rates = o->rates.count ? &o->rates : NULL,
         .mss_max = (uint16_t)o->mss,
+        .mtu_probing = o->mtu_probing,
         .read_bytes = o->read_kib * 1024,
         .chunk_count = CHUNKS_DEFAULT,
         .limits = o->limits,

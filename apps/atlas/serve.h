@@ -14,13 +14,13 @@
 #define INBOX_FRAMES 64
 
 /* ARP and NDP packets that another worker received. A lock, but not on the datapath: it is taken
- * when `count` says that there is something, which is a few times a minute. */
+ * when `count` says that there is something. */
 struct inbox {
     pthread_mutex_t lock;
     uint32_t count;
     uint32_t len[INBOX_FRAMES];
     uint8_t frame[INBOX_FRAMES][ETH_RELAY_MAX];
-    uint64_t dropped;
+    uint64_t dropped; /* not yet among the worker's counters, which are its own to write */
 };
 
 struct server;

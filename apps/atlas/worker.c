@@ -124,6 +124,7 @@ size_t worker_arena_bytes(const struct worker_config *config)
 
     return 32ull * 1024 * 1024 /* the port's buffers, neighbours, rings */
            + tcp_reasm_bytes(tcp_config_default().reasm_max) +
+           (config->limits.peer_conns ? tcp_peers_bytes(config->limits.conns) : 0) +
            conns * (tcp_conn_bytes() + sizeof(struct session) + 2 * sizeof(void *) + 128) +
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
@@ -199,13 +200,15 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     tcp.arena = c->arena;
     tcp.ip = w->ip;
     tcp.conns_max = c->limits.conns;
-    tcp.half_open_max = min_u32(max_u32(c->limits.conns / 4, 64), tcp.half_open_max);
+    tcp.half_open_max = min_u32(max_u32(c->limits.conns / 4, 1), tcp.half_open_max);
+    tcp.peer_conns_max = c->limits.peer_conns;
     tcp.rcv_wnd_bytes = REQUEST_BYTES;
     tcp.asked_max_bytes = 4 * c->read_bytes;
     tcp.user_timeout_ns = c->limits.user_timeout_ns;
     tcp.keepalive_ns = c->limits.keepalive_ns;
     tcp.time_wait_ns = c->limits.time_wait_ns;
     tcp.mss_max = c->mss_max;
+    tcp.mtu_probing = c->mtu_probing;
     tcp.cc = c->cc;
     memcpy(tcp.secret, c->secret, sizeof(tcp.secret));
     rc = tcpip_init(&w->tcp, &tcp, now_ns);

@@ -51,6 +51,7 @@ enum session_phase {
 
 struct worker_limits {
     uint32_t conns;
+    uint32_t peer_conns; /* of one address, or IPv6 /64; 0: no limit */
     uint64_t phase_ns[SESSION_PHASES];
     uint64_t user_timeout_ns;
     uint64_t keepalive_ns; /* without a word from the client, before it is asked; 0: never */
@@ -71,7 +72,8 @@ struct worker_config {
     uint16_t listen_port;
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
-    uint32_t read_bytes;            /* of one chunk: a multiple of a page */
+    enum tcp_mtu_probing mtu_probing;
+    uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
     struct http1_options http;
@@ -99,6 +101,7 @@ struct worker_limits worker_limits_default(void);
     X(t, drop_requests_full, "connections reset because no request buffer was left")               \
     X(t, drop_responses_full, "connections reset because no response was left")                    \
     X(t, drop_sessions_full, "connections refused because no session was left")                    \
+    X(t, drop_relay_full, "other workers' ARP and NDP packets that found no place in the inbox")   \
     X(t, turns, "turns of the loop")                                                               \
     X(t, sleeps, "times that the worker slept")
 struct worker_stats {

@@ -265,6 +265,7 @@ static int open_link(struct stack *s, uint64_t now_ns)
     struct ip_addr addrs[SOURCE_RANGES_MAX];
     uint32_t counts[SOURCE_RANGES_MAX];
     uint8_t bits[SOURCE_RANGES_MAX];
+    bool ip6 = c->gateway && !ip_addr_is_v4(c->gateway);
     struct eth_config eth = {.arena = c->arena,
                              .port = c->port,
                              .addrs = addrs,
@@ -277,7 +278,8 @@ static int open_link(struct stack *s, uint64_t now_ns)
                            .prefixes = prefixes,
                            .prefix_count = c->sources.range_count,
                            .counts = counts,
-                           .gateway = c->gateway,
+                           .gateway = ip6 ? NULL : c->gateway,
+                           .gateway6 = ip6 ? c->gateway : NULL,
                            .secret = {secret[2], secret[3]}};
     int rc;
 

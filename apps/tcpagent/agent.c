@@ -182,7 +182,7 @@ static void forget_conns(struct agent *a)
 static int open_tcp(struct agent *a, uint64_t now_ns)
 {
     struct tcp_config config = tcp_config_default();
-    int rc = mem_arena_open(&a->tcp_arena, TCP_ARENA_BYTES, 0);
+    int rc = mem_arena_open(&a->tcp_arena, TCP_ARENA_BYTES + tcp_reasm_bytes(config.reasm_max), 0);
 
     if (rc < 0)
         return rc;
@@ -320,6 +320,7 @@ uint64_t agent_next_ns(const struct agent *a)
 static int open_link(struct agent *a, uint64_t now_ns)
 {
     const struct agent_config *c = &a->config;
+    bool ip6 = c->gateway && !ip_addr_is_v4(c->gateway);
     struct eth_config eth = {.arena = c->arena,
                              .port = c->port,
                              .addrs = &c->addr.addr,
@@ -329,7 +330,8 @@ static int open_link(struct agent *a, uint64_t now_ns)
     struct ip_config ip = {.arena = c->arena,
                            .prefixes = &c->addr,
                            .prefix_count = 1,
-                           .gateway = c->gateway,
+                           .gateway = ip6 ? NULL : c->gateway,
+                           .gateway6 = ip6 ? c->gateway : NULL,
                            .secret = {c->secret[4], c->secret[5]}};
     int rc = eth_open(&a->eth, &eth, now_ns);
 

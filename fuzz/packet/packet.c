@@ -4,12 +4,13 @@
  *
  * The input is a list of steps. A step is one byte that says what happens, and its arguments:
  *
- *     frame    2 bytes of length, and the frame; with SEAL its IP and ICMP checksums are made
- * right, be it IPv4 or IPv6 relayed  the same, from another worker wait     1 byte: quarters of a
- * second send     1 byte: the host part of an address on the link, or of a stranger's; then IPv6's
+ *     frame    2 bytes of length, and the frame; with SEAL its IP and ICMP checksums are made right
+ *     relayed  the same, from another worker
+ *     wait     1 byte: quarters of a second
+ *     send     1 byte: the host part of an address on the link, or of a stranger's; both families
  *
  * If the first byte is WORLD_MARK, the second says how the world is set up: bit 0 a VLAN, bit 1
- * routers are taken from their advertisements.
+ * routers are taken from their advertisements, bit 2 there is room for many neighbours.
  */
 #include <stdlib.h>
 
@@ -46,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define VLAN          7
 #define WORLD_TAGGED  1
 #define WORLD_ROUTERS 2
+#define WORLD_ROOMY   4
 #define WORLD_MARK    0x7c
 
 static void demand(bool holds)
@@ -81,7 +83,7 @@ static void world_open(struct world *w, uint8_t setup)
     struct eth_config eth = {.addrs = addrs,
                              .addr_count = 2,
                              .prefix_bits = bits,
-                             .neigh_max = 4,
+                             .neigh_max = setup & WORLD_ROOMY ? 64 : 4,
                              .vlan = setup & WORLD_TAGGED ? VLAN : 0,
                              .take_routers = setup & WORLD_ROUTERS,
                              .on_arp = relayed,

@@ -7,14 +7,11 @@
  * peer's port). Peers speak in numbers relative to what the stack has told them last, so that small
  * scripts reach deep states:
  *
- *     segment  port, flags, 2 of sequence number, 2 of acknowledgment, 2 of window, 2 of length,
- *              1 of options' length, options
- *     wait     2 bytes of milliseconds, the upper two bits say how many times eight
- *     connect  port
- *     write    port, 2 bytes of length      close  port      abort  port
- *     recved   port                         answer port
- *     manner   port, 1 byte: how fill answers, what callbacks do
- *     error    port, 1 byte: an ICMP error quotes a number so far from the last
+ *     segment  port (and ECN bits), flags, 2 of sequence number, 2 of acknowledgment, 2 of window,
+ * 2 of length, 1 of options' length, options wait     2 bytes of milliseconds, the upper two bits
+ * say how many times eight connect  port write    port, 2 bytes of length      close  port abort
+ * port recved   port                         answer port manner   port, 1 byte: how fill answers,
+ * what callbacks do error    port, 1 byte: an ICMP error quotes a number so far from the last
  *
  * Then everybody falls silent, and every connection must come to its end by itself.
  */
@@ -55,6 +52,9 @@ enum configuration {
     CONFIG_FEW = 2, /* connections */
     CONFIG_NARROW = 4,
     CONFIG_NO_CSUM = 8,
+    CONFIG_COOKIES = 16, /* for all but one half-open connection */
+    CONFIG_LIMITS = 32,  /* of one address, and in TIME-WAIT */
+    CONFIG_ECN = 64,     /* is asked for */
 };
 
 enum manner {
@@ -295,7 +295,10 @@ static void world_open(struct world *w, uint8_t configuration)
     demand(ip_open(&w->ip, &ip, w->now_ns) == 0);
     tcp.ip = w->ip;
     tcp.conns_max = configuration & CONFIG_FEW ? 2 : 8;
-    tcp.half_open_max = 3;
+    tcp.half_open_max = configuration & CONFIG_COOKIES ? 1 : 3;
+    tcp.peer_conns_max = configuration & CONFIG_LIMITS ? 2 : 0;
+    tcp.time_wait_max = configuration & CONFIG_LIMITS ? 1 : 0;
+    tcp.ecn = configuration & CONFIG_ECN ? TCP_ECN_ASK : TCP_ECN_ANSWER;
     tcp.reasm_max = 8;
     tcp.rcv_wnd_bytes = configuration & CONFIG_NARROW ? 1000 : 100000;
     tcp.asked_max_bytes = 20000;
@@ -397,6 +400,7 @@ static void segment(struct world *w, struct input *in)
     uint8_t *data;
 
     d.proto = IP_PROTO_TCP;
+    d.tos = which >> 4 & IP_ECN_MASK;
     d.csum_ok = true;
     put_be16(hdr->src_port, (uint16_t)(PEER_PORT + which % PEERS));
     put_be16(hdr->dst_port, which & 0x80 ? CLOSED_PORT : OUR_PORT);

@@ -111,17 +111,21 @@ static void conflict(struct eth *eth, const struct arp *arp, enum eth_origin ori
     announce(eth, &arp->spa, now_ns);
 }
 
+/* A reply may be an announcement, too: to nobody, about itself (RFC 5227 3 knows of both). */
 static void reply_input(struct eth *eth, const struct arp *arp, enum eth_origin origin,
                         uint64_t now_ns)
 {
     struct eth_neigh *neigh = neigh_find(eth, &arp->spa);
     bool asked = neigh && arp->to_us && eth_is_ours(eth, &arp->tpa) &&
                  neigh_answered(eth, neigh, arp->sha, now_ns);
+    bool announced = ip_addr_equal(&arp->spa, &arp->tpa);
 
     if (neigh && !asked)
-        neigh_claimed(eth, neigh, arp->sha, CLAIM_WORTHLESS, now_ns);
+        neigh_claimed(eth, neigh, arp->sha, announced ? CLAIM_ANNOUNCED : CLAIM_WORTHLESS, now_ns);
     if (origin == FROM_PORT)
-        stat_inc(asked ? &eth->stats.arp_replies_in : &eth->stats.drop_arp_unasked);
+        stat_inc(asked       ? &eth->stats.arp_replies_in
+                 : announced ? &eth->stats.arp_others_in
+                             : &eth->stats.drop_arp_unasked);
 }
 
 static void request_input(struct eth *eth, const struct arp *arp, enum eth_origin origin,

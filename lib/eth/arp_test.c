@@ -41,6 +41,61 @@ static void test_the_first_answer_counts(void **state)
     world_close(&w);
 }
 
+/* Routers that take over an address announce it with a request or with a reply, as they like. */
+static void test_announcement_in_a_reply(void **state)
+{
+    uint8_t frame[ARP_FRAME_BYTES];
+    struct eth_neigh *neigh;
+    struct world w;
+
+    world_open(&w, 0);
+    neigh = reachable(&w, peer);
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, peer);
+    link_says(&w, frame, sizeof(frame));
+    assert_memory_equal(neigh->macs, peer_mac, 6); /* not while it is fresh */
+    wait_for(&w, NEIGH_REACHABLE_NS + S);
+    while (link_hears(&w))
+        ;
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, other);
+    link_says(&w, frame, sizeof(frame)); /* an answer to somebody else */
+    we_send(&w, neigh, "data");
+    expect_frame(&w, peer_mac, "data");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, peer_mac, peer);
+    link_answers(&w, peer_mac, peer);
+    wait_for(&w, NEIGH_REACHABLE_NS + S);
+    arp_make(frame, eth_broadcast, ARP_OP_REPLY, evil_mac, peer, eth_broadcast, peer);
+    link_says(&w, frame, sizeof(frame));
+    we_send(&w, neigh, "data");
+    expect_frame(&w, evil_mac, "data");
+    assert_int_equal(eth_stats(w.eth)->arp_others_in, 2);
+    assert_int_equal(eth_stats(w.eth)->drop_arp_unasked, 1);
+    world_close(&w);
+}
+
+/* What the transport confirmed was the address before: a claim that came later has yet to show that
+ * it leads to the neighbour. */
+static void test_a_claim_is_not_confirmed_beforehand(void **state)
+{
+    struct world w;
+    struct eth_neigh *neigh;
+
+    world_open(&w, 0);
+    neigh = hold(&w, peer);
+    expect_question(&w, eth_broadcast, peer);
+    we_send(&w, neigh, "waits");
+    eth_neigh_confirm(neigh, w.now_ns);
+    link_asks(&w, evil_mac, peer, us);
+    expect_frame(&w, evil_mac, "waits");
+    expect_arp(&w, evil_mac, ARP_OP_REPLY, evil_mac, peer);
+    we_send(&w, neigh, "data");
+    assert_int_equal(neigh->state, NEIGH_DELAY);
+    expect_frame(&w, evil_mac, "data");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, evil_mac, peer);
+    world_close(&w);
+}
+
 static void test_live_neighbour_is_not_taken_over(void **state)
 {
     static const char *const targets[] = {us, peer}; /* a request to us; an announcement */
@@ -404,6 +459,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unasked_answers_set_nothing),
         cmocka_unit_test(test_the_first_answer_counts),
+        cmocka_unit_test(test_announcement_in_a_reply),
+        cmocka_unit_test(test_a_claim_is_not_confirmed_beforehand),
         cmocka_unit_test(test_live_neighbour_is_not_taken_over),
         cmocka_unit_test(test_live_neighbour_that_moved_is_found),
         cmocka_unit_test(test_announcement_sets_what_is_stale_only),

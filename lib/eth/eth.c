@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/siphash.h"
 #include "eth/priv.h"
 
 const struct stat_desc eth_stat_descs[] = {ETH_STATS(STAT_DESC, struct eth_stats){0}};
@@ -64,6 +65,14 @@ static int addrs_copy(struct eth *eth, const struct eth_config *config)
     return 0;
 }
 
+static bool has_ip6(const struct eth *eth)
+{
+    for (uint32_t i = 0; i < eth->addr_count; i++)
+        if (!ip_addr_is_v4(&eth->addrs[i]))
+            return true;
+    return false;
+}
+
 int eth_open(struct eth **out, const struct eth_config *config, uint64_t now_ns)
 {
     const struct nmio_caps *caps = nmio_caps(config->port);
@@ -91,8 +100,9 @@ int eth_open(struct eth **out, const struct eth_config *config, uint64_t now_ns)
     timer_init(&eth->announce);
     eth->announce_left = ARP_ANNOUNCE_COUNT;
     timer_arm(&eth->timers, &eth->announce, now_ns);
-    rand_seed(&eth->mld_delay, config->hash_key[0] ^ config->hash_key[1]);
-    router_open(eth, config->take_routers, now_ns);
+    /* The link sees the delays, and must not learn anything of the key from them. */
+    rand_seed(&eth->mld_delay, siphash13(config->hash_key, "mld", 3));
+    router_open(eth, config->take_routers && has_ip6(eth), now_ns);
     ndp_open(eth, now_ns);
     *out = eth;
     return 0;
@@ -166,12 +176,16 @@ static bool vlan_untag(struct eth *eth, struct nmio_pkt *pkt, bool tagged)
 }
 
 /* Only ARP is taken from broadcasts, and only IPv6 from groups: a datagram that the link broadcasts
- * to a unicast address is to be discarded (RFC 1122 3.3.6). */
-static bool is_for_us_too(const struct eth *eth, const struct eth_header *h, uint16_t type)
+ * to a unicast address is to be discarded (RFC 1122 3.3.6). ip goes by the packet's version, so
+ * that it counts here, too. */
+static bool is_for_us_too(const struct eth *eth, const struct nmio_pkt *pkt, uint16_t type)
 {
+    const struct eth_header *h = (const struct eth_header *)pkt->data;
+
     if (type == ETH_TYPE_ARP)
         return eth_mac_equal(h->dst, eth_broadcast);
-    return type == ETH_TYPE_IP6 && ndp_is_our_group_mac(eth, h->dst);
+    return type == ETH_TYPE_IP6 && pkt->len > sizeof(*h) && pkt->data[sizeof(*h)] >> 4 == 6 &&
+           ndp_is_our_group_mac(eth, h->dst);
 }
 
 static bool is_source(const struct eth *eth, const uint8_t *mac)
@@ -195,7 +209,7 @@ static __attribute__((noinline)) enum eth_verdict input_slow(struct eth *eth, st
     h = (const struct eth_header *)pkt->data;
     type = get_be16(h->type);
     if (!eth_mac_equal(h->dst, eth->caps->mac)) {
-        if (!is_for_us_too(eth, h, type)) {
+        if (!is_for_us_too(eth, pkt, type)) {
             stat_inc(&eth->stats.drop_not_ours);
             return ETH_DONE;
         }

@@ -117,6 +117,7 @@ static inline bool ip_addr_is_multicast(const struct ip_addr *a)
     X(t, ndp_router_changes, "times that another router was chosen, or none was left")             \
     X(t, mld_queries_in, "MLD queries for groups of ours")                                         \
     X(t, mld_reports_out, "MLD reports sent")                                                      \
+    X(t, questions_limited, "new neighbours not asked for at once because of the rate limit")      \
     X(t, relayed_in, "ARP and NDP packets that another worker received and passed on")             \
     X(t, drop_short, "frames too short for what they claim to be")                                 \
     X(t, drop_not_ours, "frames for another Ethernet address")                                     \
@@ -129,6 +130,7 @@ static inline bool ip_addr_is_multicast(const struct ip_addr *a)
     X(t, drop_ndp_unasked, "neighbor advertisements that this worker had not asked for")           \
     X(t, drop_router_full, "routers and prefixes that found no place in their lists")              \
     X(t, drop_neigh_full, "neighbours that found no place in the table")                           \
+    X(t, neigh_given_up, "neighbours no longer waited for, since too many were being asked")       \
     X(t, drop_queue_full, "frames dropped because too many wait for a neighbour")                  \
     X(t, drop_queue_big, "frames dropped because they are too big to wait for a neighbour")        \
     X(t, drop_unresolved, "frames dropped because their neighbour never answered")
@@ -183,6 +185,7 @@ struct eth_icmp6 {
     const uint8_t *message;  /* from its type on */
     uint32_t len;
     uint8_t hop_limit;
+    bool router_alert; /* of MLD (RFC 2711 2.1), in a hop-by-hop header in front */
 };
 void eth_icmp6_input(struct eth *eth, const struct eth_icmp6 *in, uint64_t now_ns);
 /* Request retries, entries gone stale, announcements at start. Call when eth_next_ns has come. */

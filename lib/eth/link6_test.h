@@ -65,8 +65,12 @@ static inline void hand(struct world *w, const struct ip_addr *src, const struct
                         const void *message, uint32_t len, uint8_t hop_limit)
 {
     uint8_t *exact = malloc(len + !len); /* so that a sanitizer sees a step too far */
-    struct eth_icmp6 in = {
-        .src = *src, .dst = *dst, .message = exact, .len = len, .hop_limit = hop_limit};
+    struct eth_icmp6 in = {.src = *src,
+                           .dst = *dst,
+                           .message = exact,
+                           .len = len,
+                           .hop_limit = hop_limit,
+                           .router_alert = true};
 
     memcpy(exact, message, len);
     eth_icmp6_input(w->eth, &in, w->now_ns);

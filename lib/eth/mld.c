@@ -152,7 +152,9 @@ void mld_input(struct eth *eth, const struct eth_icmp6 *in, enum eth_origin orig
 
     if (origin == RELAYED)
         return;
-    if (in->len < sizeof(*m) || in->hop_limit != HOP_LIMIT || !ip_addr_is_link_local(&in->src)) {
+    old = in->len == sizeof(*m);
+    if (in->len < sizeof(*m) || (!old && in->len < MLD2_QUERY_BYTES) ||
+        in->hop_limit != HOP_LIMIT || !in->router_alert || !ip_addr_is_link_local(&in->src)) {
         stat_inc(&eth->stats.drop_ndp_malformed);
         return;
     }
@@ -162,7 +164,6 @@ void mld_input(struct eth *eth, const struct eth_icmp6 *in, enum eth_origin orig
         return;
     }
     stat_inc(&eth->stats.mld_queries_in);
-    old = in->len < MLD2_QUERY_BYTES;
     if (old)
         eth->mld_old_until_ns = now_ns + MLD_OLD_QUERIER_NS;
     due_ns = now_ns +

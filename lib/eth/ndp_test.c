@@ -524,6 +524,38 @@ static void test_messages_of_any_length(void **state)
     world_close(&w);
 }
 
+/* A group's frame brings IPv6 or nothing, whatever its type says: IPv4 would be answered, though it
+ * went to many (RFC 1122 3.3.6). */
+static void test_group_frames_bring_ipv6_only(void **state)
+{
+    static const struct {
+        uint8_t first;
+        uint32_t len;
+        enum eth_verdict verdict;
+    } cases[] = {{0x60, 15, ETH_IP6},
+                 {0x6f, 60, ETH_IP6},
+                 {0x45, 60, ETH_DONE},
+                 {0x45, 14, ETH_DONE},
+                 {0x00, 60, ETH_DONE}};
+    struct world w;
+
+    world6_open(&w, false);
+    for (size_t i = 0; i < array_len(cases); i++) {
+        uint8_t *frame = calloc(1, cases[i].len);
+        struct nmio_pkt pkt = {.data = frame, .len = cases[i].len};
+
+        icmp6_group_mac(frame, &icmp6_all_nodes);
+        memcpy(frame + 6, peer_mac, 6);
+        put_be16(frame + 12, ETH_TYPE_IP6);
+        if (cases[i].len > 14)
+            frame[14] = cases[i].first;
+        assert_int_equal(eth_input(w.eth, &pkt, w.now_ns), cases[i].verdict);
+        free(frame);
+    }
+    assert_int_equal(eth_stats(w.eth)->drop_not_ours, 3);
+    world_close(&w);
+}
+
 /* --- MLD ------------------------------------------------------------------------------------ */
 
 static void query(struct world *w, const struct ip_addr *group, uint16_t code, uint32_t len,
@@ -577,6 +609,42 @@ static void test_query_for_a_group(void **state)
     world_close(&w);
 }
 
+/* RFC 3810 8.1: neither version has queries of these lengths. */
+static void test_query_of_no_version(void **state)
+{
+    struct world w;
+
+    world6_open(&w, false);
+    for (uint32_t len = 25; len < 28; len++)
+        query(&w, &icmp6_unspecified, 0, len, 1);
+    wait_for(&w, S);
+    expect_silence(&w);
+    assert_int_equal(eth_stats(w.eth)->drop_ndp_malformed, 3);
+    query(&w, &icmp6_unspecified, 0, 28, 1);
+    wait_for(&w, 2 * NS_PER_MS);
+    expect_report(&w, &us_local, MLD2_MODE_IS_EXCLUDE);
+    world_close(&w);
+}
+
+/* RFC 3810 6.2 */
+static void test_query_without_router_alert(void **state)
+{
+    const uint8_t message[28] = {ICMP6_MLD_QUERY};
+    const struct eth_icmp6 in = {.src = router_local,
+                                 .dst = icmp6_all_nodes,
+                                 .message = message,
+                                 .len = sizeof(message),
+                                 .hop_limit = 1};
+    struct world w;
+
+    world6_open(&w, false);
+    eth_icmp6_input(w.eth, &in, w.now_ns);
+    wait_for(&w, S);
+    expect_silence(&w);
+    assert_int_equal(eth_stats(w.eth)->drop_ndp_malformed, 1);
+    world_close(&w);
+}
+
 /* RFC 2710: a report for each group, for as long as the querier is thought to be there. */
 static void test_old_querier(void **state)
 {
@@ -624,8 +692,11 @@ int main(void)
         cmocka_unit_test(test_unknown_options_are_skipped),
         cmocka_unit_test(test_messages_with_any_bit_flipped),
         cmocka_unit_test(test_messages_of_any_length),
+        cmocka_unit_test(test_group_frames_bring_ipv6_only),
         cmocka_unit_test(test_query_is_answered_within_its_time),
         cmocka_unit_test(test_query_for_a_group),
+        cmocka_unit_test(test_query_of_no_version),
+        cmocka_unit_test(test_query_without_router_alert),
         cmocka_unit_test(test_old_querier),
     };
 

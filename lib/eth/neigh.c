@@ -23,6 +23,7 @@ int neigh_open(struct eth *eth, const struct eth_config *config)
         return -ENOMEM;
     memset(eth->buckets, 0xff, bucket_count * sizeof(*eth->buckets));
     list_init(&eth->idle);
+    list_init(&eth->asked);
     for (uint32_t i = 0; i < max; i++) {
         timer_init(&eth->neighs[i].timer);
         list_init(&eth->neighs[i].waiting);
@@ -64,6 +65,8 @@ static void table_remove(struct eth *eth, struct eth_neigh *neigh)
         link = &eth->neighs[*link].hash_next;
     *link = neigh->hash_next;
 }
+
+static void neigh_free(struct eth *eth, struct eth_neigh *neigh);
 
 /* --- frames that wait ----------------------------------------------------------------------- */
 
@@ -125,13 +128,29 @@ static void waiting_send_all(struct eth *eth, struct eth_neigh *neigh, uint64_t 
     }
 }
 
+/* The address that has been asked for longest in vain, for nobody's connection, is forgotten with
+ * the frames that wait for it. */
+static bool give_up_oldest(struct eth *eth)
+{
+    struct eth_neigh *oldest = list_first(&eth->asked, struct eth_neigh, idle);
+
+    if (!oldest)
+        return false;
+    stat_inc(&eth->stats.neigh_given_up);
+    neigh_free(eth, oldest);
+    return true;
+}
+
 /* A place for one more frame. RFC 4861 7.2.2: a new frame takes the place of the oldest one. */
 static struct eth_waiting *waiting_place(struct eth *eth, struct eth_neigh *neigh)
 {
     struct eth_waiting *waiting = NULL;
 
-    if (neigh->waiting_count < WAITING_PER_NEIGH)
+    if (neigh->waiting_count < WAITING_PER_NEIGH) {
         waiting = mem_pool_get(&eth->waiting);
+        if (!waiting && give_up_oldest(eth))
+            waiting = mem_pool_get(&eth->waiting);
+    }
     if (!waiting) {
         stat_inc(&eth->stats.drop_queue_full); /* the oldest one, or else the new one */
         waiting = waiting_pop(neigh);
@@ -206,6 +225,13 @@ static bool mac_known(const struct eth_neigh *neigh)
     return neigh->state >= NEIGH_REACHABLE && neigh->state <= NEIGH_PROBE;
 }
 
+/* Those that nobody holds are in one of two lists. What is known of a neighbour is worth keeping
+ * for the next time, and no flood of unknown ones pushes it out. */
+static void enter_list(struct eth *eth, struct eth_neigh *neigh)
+{
+    list_push_tail(mac_known(neigh) ? &eth->idle : &eth->asked, &neigh->idle);
+}
+
 /* The only place where a state changes: each state brings its timer. */
 static void set_state(struct eth *eth, struct eth_neigh *neigh, enum neigh_state state,
                       uint64_t now_ns)
@@ -214,6 +240,10 @@ static void set_state(struct eth *eth, struct eth_neigh *neigh, enum neigh_state
 
     neigh->state = (uint8_t)state;
     neigh->tries = 0;
+    if (neigh->refs == 0 && list_linked(&neigh->idle) && mac_known(neigh) != was_known) {
+        list_remove(&neigh->idle);
+        enter_list(eth, neigh);
+    }
     if (unlikely(neigh->router) && (mac_known(neigh) != was_known || state == NEIGH_UNREACHABLE))
         router_choose(eth);
     switch (state) {
@@ -247,6 +277,16 @@ static void settle(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
         set_state(eth, neigh, NEIGH_REACHABLE, now_ns);
 }
 
+/* Nobody holds it, and nobody will miss it. */
+static void neigh_free(struct eth *eth, struct eth_neigh *neigh)
+{
+    waiting_drop_all(eth, neigh);
+    table_remove(eth, neigh);
+    list_remove(&neigh->idle);
+    set_state(eth, neigh, NEIGH_FREE, 0);
+    list_push_head(&eth->idle, &neigh->idle);
+}
+
 static void ask(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
 {
     const uint8_t *whom = neigh->state == NEIGH_PROBE ? neigh->macs : NULL;
@@ -258,6 +298,21 @@ static void ask(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
         arp_ask(eth, &neigh->addr, whom, now_ns);
     else
         ndp_ask(eth, &neigh->addr, whom, now_ns);
+}
+
+/* Not now: it is as if the question had been lost, and the timer asks again. */
+static bool question_admitted(struct eth *eth, uint64_t now_ns)
+{
+    const uint64_t price_ns = NS_PER_S / NEIGH_QUESTIONS_PER_S;
+    uint64_t saved_ns = min_u64(now_ns, NS_PER_S);
+    uint64_t paid_ns = max_u64(eth->questions_paid_ns, now_ns - saved_ns) + price_ns;
+
+    if (paid_ns > now_ns) {
+        stat_inc(&eth->stats.questions_limited);
+        return false;
+    }
+    eth->questions_paid_ns = paid_ns;
+    return true;
 }
 
 static void ask_everybody(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
@@ -277,12 +332,16 @@ void neigh_timer(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
     case NEIGH_PROBE:
         if (neigh->tries < NEIGH_UNICAST_MAX)
             ask(eth, neigh, now_ns);
-        else
+        else if (neigh->refs > 0)
             ask_everybody(eth, neigh, now_ns); /* it may live at another address by now */
+        else
+            neigh_free(eth, neigh);
         break;
     case NEIGH_INCOMPLETE:
         if (neigh->tries < NEIGH_MULTICAST_MAX) {
             ask(eth, neigh, now_ns);
+        } else if (neigh->refs == 0) {
+            neigh_free(eth, neigh);
         } else {
             waiting_drop_all(eth, neigh);
             set_state(eth, neigh, NEIGH_UNREACHABLE, now_ns);
@@ -300,6 +359,7 @@ static void set_mac(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac
 {
     memcpy(neigh->macs, mac, ETH_MAC_BYTES);
     memcpy(neigh->macs + ETH_MAC_BYTES, eth->caps->mac, ETH_MAC_BYTES);
+    neigh->fresh_until_ns = 0; /* what was confirmed before is not this one */
 }
 
 bool neigh_answered(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac, uint64_t now_ns)
@@ -356,15 +416,13 @@ void neigh_claimed(struct eth *eth, struct eth_neigh *neigh, const uint8_t *mac,
 
 struct eth_neigh *neigh_create(struct eth *eth, const struct ip_addr *addr)
 {
-    struct eth_neigh *neigh = list_first(&eth->idle, struct eth_neigh, idle);
+    struct eth_neigh *neigh;
 
-    if (!neigh)
+    if (list_empty(&eth->idle) && !give_up_oldest(eth))
         return NULL;
-    if (neigh->state != NEIGH_FREE) {
-        waiting_drop_all(eth, neigh);
-        table_remove(eth, neigh);
-        set_state(eth, neigh, NEIGH_FREE, 0);
-    }
+    neigh = list_first(&eth->idle, struct eth_neigh, idle);
+    if (neigh->state != NEIGH_FREE)
+        neigh_free(eth, neigh);
     neigh->addr = *addr;
     neigh->asked_ns = 0;
     table_insert(eth, neigh);
@@ -385,16 +443,25 @@ struct eth_neigh *eth_neigh_get(struct eth *eth, const struct ip_addr *addr, uin
     }
     if (neigh->refs++ == 0)
         list_remove(&neigh->idle);
-    if (neigh->state == NEIGH_FREE)
-        ask_everybody(eth, neigh, now_ns);
+    if (neigh->state == NEIGH_FREE) {
+        set_state(eth, neigh, NEIGH_INCOMPLETE, now_ns);
+        if (question_admitted(eth, now_ns))
+            ask(eth, neigh, now_ns);
+        else
+            timer_arm(&eth->timers, &neigh->timer, now_ns + NEIGH_RETRANS_NS);
+    }
     return neigh;
 }
 
 void eth_neigh_put(struct eth *eth, struct eth_neigh *neigh)
 {
     assert(neigh->refs > 0);
-    if (--neigh->refs == 0)
-        list_push_tail(&eth->idle, &neigh->idle);
+    if (--neigh->refs > 0)
+        return;
+    if (mac_known(neigh) || neigh->waiting_count > 0)
+        enter_list(eth, neigh);
+    else
+        neigh_free(eth, neigh);
 }
 
 /* Only a mark, since it is made for every ACK; settle reads it. A neighbour whose address is not

@@ -140,7 +140,7 @@ static void test_waiting_frames_are_bounded_over_all(void **state)
 
     world_open(&w, 0);
     memcpy(ip4, us, 4);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < WAITING_MAX / WAITING_PER_NEIGH + 2; i++) {
         struct eth_neigh *neigh;
 
         ip4[3] = (char)(10 + i);
@@ -149,7 +149,65 @@ static void test_waiting_frames_are_bounded_over_all(void **state)
             we_send(&w, neigh, i < 1 ? "payload" : "");
     }
     assert_int_equal(stat_get(&w.eth->waiting.in_use), WAITING_MAX);
-    assert_int_equal(eth_stats(w.eth)->drop_queue_full, 4 * WAITING_PER_NEIGH - WAITING_MAX);
+    assert_int_equal(eth_stats(w.eth)->drop_queue_full, 2 * WAITING_PER_NEIGH);
+    world_close(&w);
+}
+
+/* As when SYNs come from addresses that nobody has: an answer to each, held by nobody. */
+static void test_flood_of_unknown(void **state)
+{
+    struct world w;
+    struct eth_neigh *neigh, *held;
+    char ip4[4];
+
+    world_open(&w, 2 * WAITING_MAX);
+    link_asks(&w, peer_mac, peer, us);
+    assert_non_null(link_hears(&w));
+    held = hold(&w, other);
+    we_send(&w, held, "held");
+    memcpy(ip4, us, 4);
+    for (int i = 0; i < 3 * WAITING_MAX; i++) {
+        ip4[1] = (char)(1 + i / 250);
+        ip4[3] = (char)(3 + i % 250);
+        neigh = hold(&w, ip4);
+        we_send(&w, neigh, "");
+        eth_neigh_put(w.eth, neigh);
+        while (link_hears(&w))
+            ;
+    }
+    /* Each has pushed out the oldest of its kind, and nobody else. */
+    assert_int_equal(eth_stats(w.eth)->neigh_given_up, 2 * WAITING_MAX + 1);
+    assert_int_equal(eth_stats(w.eth)->drop_unresolved, 2 * WAITING_MAX + 1);
+    assert_int_equal(eth_stats(w.eth)->drop_queue_full, 0);
+    assert_int_equal(look_up(&w, peer)->state, NEIGH_STALE);
+    assert_int_equal(held->waiting_count, 1);
+    link_answers(&w, peer_mac, ip4); /* the last one exists after all */
+    expect_frame(&w, peer_mac, "");
+    assert_int_equal(look_up(&w, ip4)->state, NEIGH_REACHABLE);
+    /* Those that never answer leave nothing behind. */
+    for (int i = 0; i < 5; i++) { /* some were not asked for at once, there being so many */
+        wait_for(&w, 1 * S);
+        while (link_hears(&w))
+            ;
+    }
+    ip4[3]--;
+    assert_null(look_up(&w, ip4));
+    assert_int_equal(stat_get(&w.eth->waiting.in_use), 0);
+    assert_int_equal(held->state, NEIGH_UNREACHABLE);
+    world_close(&w);
+}
+
+/* Asked for, but nothing waits any more, and nobody holds it. */
+static void test_unknown_and_unused_is_forgotten(void **state)
+{
+    struct world w;
+
+    world_open(&w, 0);
+    eth_neigh_put(w.eth, hold(&w, peer));
+    expect_question(&w, eth_broadcast, peer);
+    assert_null(look_up(&w, peer));
+    wait_for(&w, 10 * S);
+    expect_silence(&w);
     world_close(&w);
 }
 
@@ -353,6 +411,53 @@ static void test_flood_of_askers(void **state)
     world_close(&w);
 }
 
+/* Whatever addresses of the link strangers connect from, the link is not flooded with questions;
+ * and whom we know is still found. */
+static void test_questions_about_strangers_are_limited(void **state)
+{
+    uint8_t ip4[4] = {10, 9};
+    uint32_t asked = 0;
+    struct eth_neigh *known, *neigh;
+    struct world w;
+
+    world_open(&w, 16);
+    known = reachable(&w, peer);
+    for (uint16_t i = 0; i < 3 * NEIGH_QUESTIONS_PER_S; i++) {
+        put_be16(ip4 + 2, i);
+        neigh = hold(&w, (const char *)ip4);
+        we_send(&w, neigh, "");
+        eth_neigh_put(w.eth, neigh);
+        while (link_hears(&w))
+            asked++;
+    }
+    assert_int_equal(asked, NEIGH_QUESTIONS_PER_S - 1); /* one for the peer */
+    assert_int_equal(eth_stats(w.eth)->questions_limited, 2 * NEIGH_QUESTIONS_PER_S + 1);
+
+    /* The last ones are asked for a second later, and new ones at the rate. */
+    wait_for(&w, S + NS_PER_MS);
+    for (asked = 0; link_hears(&w); asked++)
+        ;
+    assert_in_range(asked, 1, 16);
+    for (uint16_t i = 0; i < 3 * NEIGH_QUESTIONS_PER_S; i++) {
+        put_be16(ip4 + 2, (uint16_t)(0x4000 + i));
+        neigh = hold(&w, (const char *)ip4);
+        we_send(&w, neigh, "");
+        eth_neigh_put(w.eth, neigh);
+        while (link_hears(&w))
+            asked++;
+    }
+    assert_in_range(asked, NEIGH_QUESTIONS_PER_S, NEIGH_QUESTIONS_PER_S + 32);
+
+    wait_for(&w, 60 * S);
+    while (link_hears(&w))
+        ;
+    we_send(&w, known, "still here");
+    expect_frame(&w, peer_mac, "still here");
+    wait_for(&w, NEIGH_DELAY_NS + NS_PER_MS);
+    expect_question(&w, peer_mac, peer);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_silence_is_asked_three_times),
         cmocka_unit_test(test_waiting_frames_are_bounded),
         cmocka_unit_test(test_waiting_frames_are_bounded_over_all),
+        cmocka_unit_test(test_flood_of_unknown),
+        cmocka_unit_test(test_unknown_and_unused_is_forgotten),
         cmocka_unit_test(test_gso_and_chunks_do_not_wait),
         cmocka_unit_test(test_answers_who_asks_for_us_and_remembers),
         cmocka_unit_test(test_request_answers_our_own_question),
@@ -371,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_confirming_an_unknown_address_sends_nothing),
         cmocka_unit_test(test_longest_unused_gives_way),
         cmocka_unit_test(test_flood_of_askers),
+        cmocka_unit_test(test_questions_about_strangers_are_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

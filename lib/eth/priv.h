@@ -14,44 +14,8 @@
 #include "base/rand.h"
 #include "base/timer.h"
 #include "eth/eth.h"
+#include "eth/limits.h"
 #include "eth/wire.h"
-
-/* RFC 4861 10, which RFC 1122 2.3.2.1's one request a second agrees with. */
-#define NEIGH_REACHABLE_NS  (30 * NS_PER_S)
-#define NEIGH_DELAY_NS      (5 * NS_PER_S)
-#define NEIGH_RETRANS_NS    (1 * NS_PER_S)
-#define NEIGH_MULTICAST_MAX 3
-#define NEIGH_UNICAST_MAX   3
-
-#define NEIGH_LIMIT         (1u << 20) /* of eth_config.neigh_max */
-
-/* Frames that wait for neighbours. One neighbour is as a rule the gateway, behind which everybody
- * is: it may take half of all places. Answers to SYNs are headers only; the few frames that have
- * payload when a neighbour is unknown are first answers after a pause and datagrams. */
-#define WAITING_MAX       128
-#define WAITING_PER_NEIGH 64
-#define WAITING_CHUNKS    64
-
-/* RFC 5227 1.1 */
-#define ARP_ANNOUNCE_COUNT 2
-#define ARP_ANNOUNCE_NS    (2 * NS_PER_S)
-#define ARP_DEFEND_NS      (10 * NS_PER_S)
-
-/* RFC 4862 5.1, RFC 4861 10 */
-#define NDP_PROBE_NS         NEIGH_RETRANS_NS
-#define NDP_ANNOUNCE_NS      (1 * NS_PER_S)
-#define NDP_ANNOUNCE_COUNT   2
-#define NDP_MESSAGE_MAX      1280 /* fits any link (RFC 8200 5); routers have no more to say */
-#define ROUTER_SOLICIT_COUNT 3
-#define ROUTER_SOLICIT_NS    (4 * NS_PER_S)
-/* A link has one to four routers, and a prefix of each of its owner's networks. */
-#define ROUTERS_MAX         8
-#define ROUTER_PREFIXES_MAX 16
-/* The shortest prefix that an advertisement may put on the link: providers get a /32, and a much
- * shorter one would make neighbours of half the Internet. */
-#define ROUTER_PREFIX_MIN 32
-/* RFC 3810 9.12, with its defaults: how long an old querier is remembered. */
-#define MLD_OLD_QUERIER_NS (260 * NS_PER_S)
 
 /* RFC 4861 7.3.2, and UNREACHABLE from RFC 7048, for neighbours that are held without an answer. */
 enum neigh_state {
@@ -78,7 +42,7 @@ struct eth_neigh {
     struct ip_addr addr;
     uint64_t asked_ns; /* when a request was last sent */
     struct timer timer;
-    struct list idle; /* in eth->idle while nobody holds it */
+    struct list idle; /* in eth->idle or eth->asked while nobody holds it */
     struct list waiting;
 };
 
@@ -146,7 +110,9 @@ struct eth {
     uint32_t bucket_mask;
     struct eth_neigh *neighs;
     uint32_t neigh_max;
-    struct list idle; /* not held, the longest unused one first; free ones before all */
+    uint64_t questions_paid_ns; /* up to when: each costs the time in which it is earned */
+    struct list idle;           /* not held, the longest unused one first; free ones before all */
+    struct list asked;          /* not held and not known: frames wait for each of them */
     struct mem_pool waiting;
     struct mem_chunks payloads;
 

@@ -110,6 +110,26 @@ static void test_ignored_when_not_wanted(void **state)
     world_close(&w);
 }
 
+/* Who has no IPv6 address has no use for a router, and says nothing over IPv6. */
+static void test_without_ipv6(void **state)
+{
+    struct ip_addr addr = ip_addr_v4(us);
+    struct eth_config config = {.addrs = &addr, .addr_count = 1, .take_routers = true};
+    struct eth *eth;
+    struct world w;
+
+    world6_open(&w, false);
+    config.arena = w.arena;
+    config.port = w.ends[0];
+    assert_int_equal(eth_open(&eth, &config, w.now_ns), 0);
+    for (int second = 0; second < 20; second++)
+        eth_timers(eth, w.now_ns + (uint64_t)second * S);
+    assert_int_equal(eth_stats(eth)->arp_announced, 2);
+    assert_int_equal(eth_stats(eth)->ndp_router_solicits_out, 0);
+    eth_close(eth);
+    world_close(&w);
+}
+
 /* --- lifetimes ------------------------------------------------------------------------------ */
 
 static void test_lifetime(void **state)
@@ -453,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_solicits_three_times),
         cmocka_unit_test(test_an_answer_is_enough),
         cmocka_unit_test(test_ignored_when_not_wanted),
+        cmocka_unit_test(test_without_ipv6),
         cmocka_unit_test(test_lifetime),
         cmocka_unit_test(test_the_first_stays),
         cmocka_unit_test(test_the_chosen_one_stays_when_another_goes),

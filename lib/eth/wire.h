@@ -149,7 +149,7 @@ struct mld_message {
 };
 static_assert(sizeof(struct mld_message) == 24, "RFC 2710 3");
 
-#define MLD2_QUERY_BYTES 28 /* RFC 3810 8.1: a shorter one is of version 1 */
+#define MLD2_QUERY_BYTES 28 /* RFC 3810 8.1: at least; 24 are of version 1, between is nothing */
 
 /* RFC 3810 5.2 */
 struct mld2_report {

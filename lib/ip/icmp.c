@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <errno.h>
 
+#include "base/siphash.h"
 #include "ip/priv.h"
 
 /* --- the rate limit ------------------------------------------------------------------------- */
@@ -37,7 +38,7 @@ int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns)
 {
     bucket_init(&ip->echo, ICMP_ECHO_PER_S, now_ns);
     bucket_init(&ip->errors, ICMP_ERRORS_PER_S, now_ns);
-    rand_seed(&ip->price, config->secret[0] ^ config->secret[1]);
+    rand_seed(&ip->price, siphash13(config->secret, "price", 5)); /* shows nothing of the secret */
     return mem_chunks_init(&ip->echo_chunks, config->arena,
                            (uint32_t)align_up(ip->caps->mtu, PAGE_BYTES), ICMP_ECHO_CHUNKS);
 }
@@ -45,7 +46,8 @@ int icmp_open(struct ip *ip, const struct ip_config *config, uint64_t now_ns)
 /* --- in ------------------------------------------------------------------------------------- */
 
 /* The checksum of a message whose type word changes from `from` to `to` (RFC 1624 3, equation 3).
- */
+ * Of the two zeros of ones' complement it is the one that is never wrong: a message of nothing but
+ * zeros does not add up with the other. */
 static void checksum_adjust(uint8_t *checksum, uint16_t from, uint16_t to)
 {
     uint32_t sum = (uint16_t)~get_be16(checksum);
@@ -54,7 +56,7 @@ static void checksum_adjust(uint8_t *checksum, uint16_t from, uint16_t to)
     sum += to;
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
-    put_be16(checksum, (uint16_t)~sum);
+    put_be16(checksum, sum == 0xffff ? 0xffff : (uint16_t)~sum);
 }
 
 /* RFC 1122 3.2.2.6, RFC 4443 4.2. The answer has the request's type of service, but for its ECN

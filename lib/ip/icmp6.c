@@ -54,16 +54,17 @@ static enum ip_verdict error_input(struct ip *ip, const struct ip_dgram *dgram,
 }
 
 /* What is Ethernet's business. In a fragment of any kind it is not to be believed (RFC 6980 5). */
-static void link_input(struct ip *ip, const struct ip_dgram *dgram, bool fragmented,
+static void link_input(struct ip *ip, const struct ip_dgram *dgram, struct icmp6_way way,
                        uint64_t now_ns)
 {
     struct eth_icmp6 in = {.src = dgram->src,
                            .dst = dgram->dst,
                            .message = dgram->payload,
                            .len = dgram->len,
-                           .hop_limit = dgram->ttl};
+                           .hop_limit = dgram->ttl,
+                           .router_alert = way.router_alert};
 
-    if (fragmented) {
+    if (way.fragment) {
         stat_inc(&ip->stats.drop_icmp_malformed);
         return;
     }
@@ -93,7 +94,7 @@ static uint64_t *message_check(struct ip *ip, const struct ip_dgram *dgram)
  * router solicitations and MLD reports, which are for routers, and echo requests to a group, whose
  * answers somebody else may have to take (RFC 4443 4.2 leaves them to us).
  */
-enum ip_verdict icmp6_input(struct ip *ip, const struct ip_dgram *dgram, bool fragmented,
+enum ip_verdict icmp6_input(struct ip *ip, const struct ip_dgram *dgram, struct icmp6_way way,
                             struct ip_error *error, uint64_t now_ns)
 {
     const struct icmp_header *h = (const struct icmp_header *)dgram->payload;
@@ -108,7 +109,7 @@ enum ip_verdict icmp6_input(struct ip *ip, const struct ip_dgram *dgram, bool fr
     case ICMP6_ROUTER_ADVERT:
     case ICMP6_NEIGHBOR_SOLICIT:
     case ICMP6_NEIGHBOR_ADVERT:
-        link_input(ip, dgram, fragmented, now_ns);
+        link_input(ip, dgram, way, now_ns);
         return IP_DONE;
     case ICMP6_ECHO:
         if (h->code != 0)

@@ -347,6 +347,38 @@ static void test_discovery_in_a_fragment(void **state)
     world_close(&w);
 }
 
+/* RFC 3810 6.2: the alert of MLD stands in a hop-by-hop header. */
+static void test_query_needs_its_alert(void **state)
+{
+    static const struct {
+        uint8_t next;
+        char options[7];
+        bool taken;
+    } cases[] = {{0, "\5\2\0\0\1\0", true},  {0, "\1\0\5\2\0\0", true},  {0, "\5\2\0\1\1\0", false},
+                 {0, "\1\4\5\2\0\0", false}, {0, "\5\4\0\0\0\0", false}, {0, "\1\1\0\5\1\0", false},
+                 {60, "\5\2\0\0\1\0", false}};
+
+    for (size_t i = 0; i < array_len(cases); i++) {
+        uint8_t payload[8 + 28] = {IP_PROTO_ICMP6}, bytes[40 + sizeof(payload)];
+        uint16_t sum;
+        struct world w;
+
+        world_open(&w);
+        memcpy(payload + 2, cases[i].options, 6);
+        payload[8] = ICMP6_MLD_QUERY;
+        make6(bytes, cases[i].next, payload, sizeof(payload));
+        bytes[7] = 1;
+        memcpy(bytes + 8, router6.b, 16);
+        memcpy(bytes + 24, all_nodes6.b, 16);
+        sum = checksum6(bytes, bytes + 48, 28, IP_PROTO_ICMP6);
+        memcpy(bytes + 50, &sum, 2);
+        assert_int_equal(arrives(&w, bytes, sizeof(bytes)), IP_DONE);
+        assert_int_equal(eth_stats(w.eth)->mld_queries_in, cases[i].taken);
+        assert_int_equal(eth_stats(w.eth)->drop_ndp_malformed, !cases[i].taken);
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_discovery_goes_down),
         cmocka_unit_test(test_claims_of_our_address_go_down),
         cmocka_unit_test(test_discovery_in_a_fragment),
+        cmocka_unit_test(test_query_needs_its_alert),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

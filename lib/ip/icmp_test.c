@@ -4,6 +4,20 @@
 
 /* --- echo ------------------------------------------------------------------------------------- */
 
+static uint32_t make_echo(uint8_t *bytes, uint32_t data_len)
+{
+    uint8_t *icmp = malloc(8 + data_len);
+    uint32_t len;
+
+    memcpy(icmp, "\x08\0\0\0\x12\x34\0\1", 8);
+    for (uint32_t i = 0; i < data_len; i++)
+        icmp[8 + i] = (uint8_t)(i * 7 + 1);
+    len = make(bytes, IP_PROTO_ICMP, icmp, 8 + data_len);
+    seal_icmp(bytes);
+    free(icmp);
+    return len;
+}
+
 static void test_answers_echoes_of_every_size(void **state)
 {
     uint8_t bytes[MTU];
@@ -25,6 +39,24 @@ static void test_answers_echoes_of_every_size(void **state)
         assert_memory_equal(icmp + 4, bytes + 24, len - 4);
         expect_silence(&w);
     }
+    world_close(&w);
+}
+
+/* The reply is all zeros: its checksum must not be, since zeros add up to no valid sum. */
+static void test_echo_of_nothing(void **state)
+{
+    uint8_t bytes[20 + 8 + 16] = {0};
+    const uint8_t *icmp;
+    uint32_t len;
+    struct world w;
+
+    world_open(&w);
+    make(bytes, IP_PROTO_ICMP, (const uint8_t[24]){ICMP_ECHO}, 24);
+    seal_icmp(bytes);
+    assert_int_equal(arrives(&w, bytes, sizeof(bytes)), IP_DONE);
+    icmp = expect_dgram(&w, peer_mac, IP_PROTO_ICMP, us, peer, &len);
+    assert_int_equal(icmp[0], ICMP_ECHO_REPLY);
+    assert_int_equal(ip_sum_fold(ip_sum(0, icmp, len)), 0xffff);
     world_close(&w);
 }
 
@@ -299,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_echoes_of_every_size),
+        cmocka_unit_test(test_echo_of_nothing),
         cmocka_unit_test(test_echo_too_big),
         cmocka_unit_test(test_echo_through_the_gateway),
         cmocka_unit_test(test_echo_rate_is_limited),

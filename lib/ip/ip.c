@@ -84,6 +84,28 @@ static int gateways_copy(struct ip *ip, const struct ip_config *config)
     return 0;
 }
 
+static int gateways_hold(struct ip *ip, uint64_t now_ns)
+{
+    if (ip->has_gateway) {
+        ip->gateways[0] = eth_neigh_get(ip->eth, &ip->gateway, now_ns);
+        if (!ip->gateways[0])
+            return -ENOBUFS;
+    }
+    if (ip->has_gateway6) {
+        ip->gateways[1] = eth_neigh_get(ip->eth, &ip->gateway6, now_ns);
+        if (!ip->gateways[1])
+            return -ENOBUFS;
+    }
+    return 0;
+}
+
+static void gateways_release(struct ip *ip)
+{
+    for (size_t i = 0; i < array_len(ip->gateways); i++)
+        if (ip->gateways[i])
+            eth_neigh_put(ip->eth, ip->gateways[i]);
+}
+
 int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns)
 {
     struct ip *ip;
@@ -107,14 +129,19 @@ int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns)
     rc = icmp_open(ip, config, now_ns);
     if (rc != 0)
         return rc;
+    rc = gateways_hold(ip, now_ns);
+    if (rc != 0) {
+        gateways_release(ip);
+        return rc;
+    }
     *out = ip;
     return 0;
 }
 
-/* All of it lies in the arena and in the port; there is nothing to undo. */
+/* The rest lies in the arena and in the port. */
 void ip_close(struct ip *ip)
 {
-    (void)ip;
+    gateways_release(ip);
 }
 
 enum ip_verdict ip_input(struct ip *ip, const struct nmio_pkt *pkt, struct ip_dgram *dgram,

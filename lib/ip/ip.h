@@ -82,7 +82,8 @@ struct ip_config {
     const struct ip_addr *gateway6; /* NULL: the router that eth has chosen, if there is one */
     uint64_t secret[2];             /* random: what others must not predict */
 };
-/* 0, -EINVAL, or -ENOMEM. All configuration is copied. */
+/* 0, -EINVAL, -ENOMEM, or -ENOBUFS (no places for the gateways among eth's neighbours; they are
+ * asked for at once). All configuration is copied. */
 must_check int ip_open(struct ip **out, const struct ip_config *config, uint64_t now_ns);
 void ip_close(struct ip *ip);
 

@@ -48,7 +48,7 @@ struct walk {
     uint32_t at;
     uint32_t next_at; /* where it says what lies at `at` */
     uint8_t next;
-    bool fragment; /* it had a fragment header, though it is whole */
+    struct icmp6_way way;
 };
 
 static void problem(struct ip *ip, const struct walk *walk, uint8_t code, uint32_t at,
@@ -58,9 +58,9 @@ static void problem(struct ip *ip, const struct walk *walk, uint8_t code, uint32
 }
 
 /* RFC 8200 4.2: an option that is not understood says itself what is to be done. */
-static uint64_t *options_check(struct ip *ip, const struct walk *walk, uint32_t end,
-                               uint64_t now_ns)
+static uint64_t *options_check(struct ip *ip, struct walk *walk, uint32_t end, uint64_t now_ns)
 {
+    static const uint8_t mld_alert[4] = {IP6_OPT_ROUTER_ALERT, 2, 0, 0};
     const uint8_t *p = walk->packet;
     uint32_t i = walk->at + 2;
 
@@ -71,6 +71,9 @@ static uint64_t *options_check(struct ip *ip, const struct walk *walk, uint32_t 
         }
         if (i + 1 >= end || p[i + 1] + 2u > end - i)
             return &ip->stats.drop_options;
+        if (walk->next == IP6_NEXT_HOP_BY_HOP && end - i >= sizeof(mld_alert) &&
+            memcmp(p + i, mld_alert, sizeof(mld_alert)) == 0)
+            walk->way.router_alert = true;
         if (p[i] != IP6_OPT_PADN && p[i] != IP6_OPT_ROUTER_ALERT &&
             IP6_OPT_ACTION(p[i]) != IP6_OPT_SKIP) {
             if (IP6_OPT_ACTION(p[i]) != IP6_OPT_DISCARD)
@@ -119,7 +122,7 @@ static uint64_t *extension_check(struct ip *ip, struct walk *walk, uint64_t now_
     else if (get_be16(((const struct ip6_fragment *)ext)->offset) & IP6_FRAGMENT_MASK)
         wrong = &ip->stats.drop_fragment;
     else
-        walk->fragment = true; /* RFC 6946: all of it is here */
+        walk->way.fragment = true; /* RFC 6946: all of it is here */
     walk->next_at = walk->at;
     walk->next = ext->next;
     walk->at += bytes;
@@ -177,7 +180,7 @@ static enum ip_verdict deliver(struct ip *ip, const struct walk *walk, struct ip
     const struct ip_dgram *dgram = walk->dgram;
 
     if (walk->next == IP_PROTO_ICMP6)
-        return icmp6_input(ip, dgram, walk->fragment, error, now_ns);
+        return icmp6_input(ip, dgram, walk->way, error, now_ns);
     if (unlikely(ip_addr_is_multicast(&dgram->dst))) {
         stat_inc(&ip->stats.drop_not_ours);
         return IP_DONE;

@@ -285,7 +285,7 @@ static void test_flows_that_lead_nowhere(void **state)
     w.ip->has_gateway = false;
     assert_int_equal(flow_open(&w, &flow, us, stranger), -ENETUNREACH);
     memcpy(remote, us, 4);
-    for (int i = 0; i < 16; i++) { /* as many as there are neighbours */
+    for (int i = 0; i < 14; i++) { /* as many neighbours as the gateways leave places */
         remote[3] = (char)(100 + i);
         assert_int_equal(flow_open(&w, &flow, us, remote), 0);
     }
@@ -376,6 +376,39 @@ static void test_range_of_addresses(void **state)
     world_close(&w);
 }
 
+/* Strangers who claim to be on the link can fill the table of neighbours: everybody behind the
+ * gateways is served all the same. */
+static void test_gateways_keep_their_places(void **state)
+{
+    struct ip_flow flow = {.local = ip_addr_v4(us)}, far = {.local = ip_addr_v4(us)};
+    struct ip_flow far6 = {.local = us6, .remote = {{0x20, 1, 0x0d, 0xb8, 0xff, 0xff, [15] = 1}}};
+    uint8_t host[4];
+    struct world w;
+    int held = 0;
+
+    world_open(&w);
+    memcpy(host, us, 4);
+    for (host[3] = 100; host[3] < 200; host[3]++) {
+        flow.remote = ip_addr_v4(host);
+        held += ip_flow_open(w.ip, &flow, w.now_ns) == 0;
+    }
+    assert_in_range(held, 1, 99);
+    while (link_hears(&w))
+        ;
+    far.remote = ip_addr_v4(stranger);
+    assert_int_equal(ip_flow_open(w.ip, &far, w.now_ns), 0);
+    assert_int_equal(ip_flow_open(w.ip, &far6, w.now_ns), 0);
+    ip_send(w.ip, &far, ip_frame(w.ip, &far, IP_PROTO_TCP, 0), w.now_ns);
+    ip_send(w.ip, &far6, ip_frame(w.ip, &far6, IP_PROTO_TCP, 0), w.now_ns);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(link_hears(&w));
+        assert_memory_equal(w.got.data, gateway_mac, 6);
+    }
+    ip_flow_close(w.ip, &far);
+    ip_flow_close(w.ip, &far6);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_flows_that_lead_nowhere),
         cmocka_unit_test(test_open_refuses),
         cmocka_unit_test(test_range_of_addresses),
+        cmocka_unit_test(test_gateways_keep_their_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

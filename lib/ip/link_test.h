@@ -119,6 +119,8 @@ static inline void world_open_with(struct world *w, bool take_routers, uint16_t 
     assert_int_equal(eth_open(&w->eth, &eth, w->now_ns), 0);
     ip.eth = w->eth;
     assert_int_equal(ip_open(&w->ip, &ip, w->now_ns), 0);
+    while (link_hears(w)) /* who the gateways are */
+        ;
     if (vlan) /* neighbours are introduced untagged */
         return;
     introduce(w, peer_mac, peer);
@@ -203,20 +205,6 @@ static inline uint32_t make(uint8_t *bytes, uint8_t proto, const void *payload, 
     return (uint32_t)sizeof(*h) + len;
 }
 
-static inline uint32_t make_echo(uint8_t *bytes, uint32_t data_len)
-{
-    uint8_t *icmp = malloc(8 + data_len);
-    uint32_t len;
-
-    memcpy(icmp, "\x08\0\0\0\x12\x34\0\1", 8);
-    for (uint32_t i = 0; i < data_len; i++)
-        icmp[8 + i] = (uint8_t)(i * 7 + 1);
-    len = make(bytes, IP_PROTO_ICMP, icmp, 8 + data_len);
-    seal_icmp(bytes);
-    free(icmp);
-    return len;
-}
-
 /* IPv6, from the peer to us; traffic class 0x2a, a flow label, 57 hops left. */
 static inline uint32_t make6(uint8_t *bytes, uint8_t next, const void *payload, uint32_t len)
 {
@@ -290,6 +278,7 @@ static inline void expect_silence(struct world *w)
 {
     assert_null(link_hears(w));
 }
+
 #define COUNTER(name) offsetof(struct ip_stats, name)
 
 static inline const uint64_t *counter_at(const struct world *w, size_t offset)

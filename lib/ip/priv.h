@@ -51,6 +51,7 @@ struct ip {
     bool has_gateway6;
     struct ip_addr gateway;
     struct ip_addr gateway6;
+    struct eth_neigh *gateways[2]; /* held, so that no flood of neighbours takes their places */
     struct ip_prefix *prefixes6;
     uint32_t prefix6_count;
     uint64_t label_key[2];
@@ -94,7 +95,12 @@ bool icmp_error_admitted(struct ip *ip, uint64_t now_ns);
 /* Answers an echo request of either family. */
 void icmp_echo(struct ip *ip, const struct ip_dgram *request, uint64_t now_ns);
 
-enum ip_verdict icmp6_input(struct ip *ip, const struct ip_dgram *dgram, bool fragmented,
+/* What the headers in front of a message say about it. */
+struct icmp6_way {
+    bool fragment;     /* there was a fragment header, though the message is whole */
+    bool router_alert; /* of MLD (RFC 2711 2.1) */
+};
+enum ip_verdict icmp6_input(struct ip *ip, const struct ip_dgram *dgram, struct icmp6_way way,
                             struct ip_error *error, uint64_t now_ns);
 /* Tells the sender what is wrong with its packet, which begins at dgram->payload - header_len.
  * `rest`: the word behind the checksum. */

@@ -62,27 +62,6 @@ static void all_lost(struct tcp_conn *conn, uint64_t now_ns)
     tcp_conn_ready(conn);
 }
 
-/*
- * A link on the path takes no more than `mtu` (RFC 1191; 0: it did not say). What is in flight was
- * too big and goes again, in segments that fit. It is not lost to congestion: cwnd stays.
- */
-void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu)
-{
-    const struct ip *ip = conn->tcp->ip;
-    uint32_t headers = ip_caps(ip)->mtu - ip_payload_max(ip, &conn->flow) +
-                       (uint32_t)sizeof(struct tcp_header) +
-                       (conn->flags & CONN_TS ? TCP_OPT_TIMESTAMPS_SPACE : 0);
-    uint32_t mss = max_u32(mtu, TCP_PATH_MTU_MIN) - headers;
-
-    if (conn->state < TCP_ESTABLISHED || conn->state == TCP_TIME_WAIT || mss >= conn->mss)
-        return;
-    conn->mss = (uint16_t)mss;
-    if (!conn->sender)
-        return;
-    cc_set_mss(&conn->sender->cc, conn->mss);
-    all_lost(conn, conn->tcp->now_ns);
-}
-
 /* RFC 2018 3, RFC 2883 4: a first block below the acknowledgment, or inside the second, tells of
  * bytes that came twice. */
 static bool is_dsack(const struct tcp_seg *seg, uint64_t start, uint64_t end, uint32_t index,
@@ -216,12 +195,15 @@ void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t 
 {
     if (seg->ack64 < conn->snd_una)
         return; /* old; what it tells was told by newer ones as well */
-    if (conn->sender && conn->snd_una < conn->snd_nxt)
+    if (conn->sender &&
+        (conn->snd_una < conn->snd_nxt || (conn->sender->tlp_out && seg->sack_count)))
         acknowledge(conn, seg, now_ns);
     if (conn->state == TCP_CLOSED)
         return;
-    if (conn->snd_wnd == 0)
-        conn->progress_ns = now_ns; /* RFC 9293 MUST-37: a peer that answers may keep it shut */
+    if (conn->snd_wnd == 0) {
+        conn->progress_ns = now_ns;
+        conn->flags &= ~CONN_PROBED;
+    }
     update_window(conn, seg, now_ns);
     if (conn->snd_asked < conn->snd_end || tcp_something_lost(conn) || tcp_fin_due(conn))
         tcp_conn_ready(conn);

@@ -237,6 +237,22 @@ TRACE_TEST(rtt_karn)
     assert_int_equal(info(t).srtt_us, before.srtt_us);
 }
 
+/* What was sent once beside it is not measured either: it waited for the timer, and a timer that
+ * learns from itself doubles until it is a minute. */
+TRACE_TEST(rtt_beside_a_retransmission)
+{
+    struct trace_app *app = trace_establish(t, 0);
+    struct tcp_info before = info(t);
+
+    trace_write(t, app, 2 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    ADVANCE(t, 210);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = MSS);
+    ADVANCE(t, 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_int_equal(info(t).srtt_us, before.srtt_us);
+}
+
 /* But its echoed timestamp does. */
 TRACE_TEST(rtt_of_a_timestamp)
 {
@@ -394,7 +410,12 @@ TRACE_TEST(go_back_n)
 }
 
 /* RFC 6298 5.5, 5.6: doubled each time; ssthresh is set by the first only. */
-TRACE_TEST(timeouts_in_a_row)
+static void no_mtu_probing(struct trace *t, struct tcp_config *config)
+{
+    config->mtu_probing = TCP_MTU_PROBING_OFF;
+}
+
+TRACE_TEST_WITH(timeouts_in_a_row, .configure = no_mtu_probing)
 {
     static const uint32_t ms[] = {200, 400, 800, 1600, 3200, 6400, 12800, 25600};
 
@@ -594,12 +615,26 @@ TRACE_TEST(ssthresh_without_what_was_only_asked_for)
     assert_int_equal(info(t).ssthresh, 2 * MSS);
 }
 
-/* RFC 5681 3.1: after the loss of a SYN or SYN-ACK the initial window is one segment. */
+/* RFC 6928 2: a SYN-ACK that was sent again once leaves the initial window as it is, */
+TRACE_TEST(initial_window_after_one_syn_loss)
+{
+    SEND(t, .flags = SYN, .mss = 1460);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 1000);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1);
+    trace_write(t, t->app, 100000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+}
+
+/* and after more than one it is one segment (RFC 5681 3.1). */
 TRACE_TEST(initial_window_after_syn_loss)
 {
     SEND(t, .flags = SYN, .mss = 1460);
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     ADVANCE(t, 1000);
+    EXPECT(t, .flags = SYN | ACK, .ack = 1);
+    ADVANCE(t, 2000);
     EXPECT(t, .flags = SYN | ACK, .ack = 1);
     SEND(t, .flags = ACK, .seq = 1, .ack = 1);
     trace_write(t, t->app, 100000);
@@ -649,6 +684,7 @@ int main(void)
         cmocka_unit_test(rtt_of_a_timed_segment),
         cmocka_unit_test(rtt_behind_a_hole),
         cmocka_unit_test(rtt_karn),
+        cmocka_unit_test(rtt_beside_a_retransmission),
         cmocka_unit_test(rtt_of_a_timestamp),
         cmocka_unit_test(rtt_of_a_forged_timestamp),
         cmocka_unit_test(fast_retransmit),
@@ -671,6 +707,7 @@ int main(void)
         cmocka_unit_test(backoff_stays_without_a_sample),
         cmocka_unit_test(ssthresh_without_limited_transmit),
         cmocka_unit_test(ssthresh_without_what_was_only_asked_for),
+        cmocka_unit_test(initial_window_after_one_syn_loss),
         cmocka_unit_test(initial_window_after_syn_loss),
         cmocka_unit_test(counters_of_segments),
         cmocka_unit_test(counters_of_bytes),

@@ -39,32 +39,32 @@ static const uint16_t state_may_become[TCP_STATES] = {
 
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state)
 {
-    uint64_t *counts = conn->tcp->state_counts;
+    struct tcp *tcp = conn->tcp;
+    uint64_t *counts = tcp->state_counts;
 
     assert(state == TCP_CLOSED || (state_may_become[conn->state] & (1 << state)));
     if (conn->state != TCP_CLOSED)
         stat_add(&counts[conn->state], (uint64_t)-1);
-    if (conn->state == TCP_SYN_RECEIVED && (conn->flags & CONN_PASSIVE))
-        conn->tcp->half_open[conn->half_open] = NULL;
+    if (conn->flags & CONN_PASSIVE) {
+        int step = (state == TCP_SYN_RECEIVED) - (conn->state == TCP_SYN_RECEIVED);
+
+        tcp->half_open_count += (uint32_t)step;
+        if (step)
+            ((struct tcp_listener *)conn->user)->half_open += (uint32_t)step;
+    }
     if (state != TCP_CLOSED)
         stat_inc(&counts[state]);
     conn->state = (uint8_t)state;
 }
 
-struct conn_key {
-    struct ip_addr local, remote;
-    uint16_t local_port, remote_port;
-};
-static_assert(sizeof(struct conn_key) == 36, "hashed whole: no padding");
-
-static struct conn_key conn_key(const struct ip_addr *local, uint16_t local_port,
-                                const struct ip_addr *remote, uint16_t remote_port)
+static struct tcp_tuple tuple_of(const struct tcp_conn *conn)
 {
-    return (struct conn_key){*local, *remote, local_port, remote_port};
+    return (struct tcp_tuple){conn->flow.local, conn->flow.remote, conn->local_port,
+                              conn->remote_port};
 }
 
 /* Of IPv4 addresses only what differs is hashed: this is done for every segment. */
-static uint32_t *bucket(struct tcp *tcp, const struct conn_key *key)
+static uint32_t *bucket(struct tcp *tcp, const struct tcp_tuple *key)
 {
     uint64_t hash;
 
@@ -82,7 +82,7 @@ static uint32_t *bucket(struct tcp *tcp, const struct conn_key *key)
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port)
 {
-    struct conn_key key = conn_key(local, local_port, remote, remote_port);
+    struct tcp_tuple key = {*local, *remote, local_port, remote_port};
 
     for (uint32_t i = *bucket(tcp, &key); i != 0;) {
         struct tcp_conn *conn = mem_pool_at(&tcp->conns, i - 1);
@@ -95,7 +95,7 @@ struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uin
     return NULL;
 }
 
-static void table_insert(struct tcp *tcp, struct tcp_conn *conn, const struct conn_key *key)
+static void table_insert(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_tuple *key)
 {
     uint32_t *head = bucket(tcp, key);
 
@@ -105,8 +105,7 @@ static void table_insert(struct tcp *tcp, struct tcp_conn *conn, const struct co
 
 static void table_remove(struct tcp *tcp, struct tcp_conn *conn)
 {
-    struct conn_key key =
-        conn_key(&conn->flow.local, conn->local_port, &conn->flow.remote, conn->remote_port);
+    struct tcp_tuple key = tuple_of(conn);
     uint32_t self = mem_pool_index(&tcp->conns, conn) + 1;
     uint32_t *link = bucket(tcp, &key);
 
@@ -123,15 +122,37 @@ void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss)
     conn->snd_end = conn->snd_una + 1;
 }
 
-/* RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 us. F also places the timestamp clock of
- * the connection, so that it tells nobody how long the machine has been up (RFC 7323 7.1). */
-static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn_key *key,
+static uint64_t isn_hash(const struct tcp *tcp, const struct tcp_tuple *tuple)
+{
+    return siphash24(tcp->config.secret + 2, tuple, sizeof(*tuple));
+}
+
+/* Every connection has a timestamp clock of its own, so that it tells nobody how long the machine
+ * has been up (RFC 7323 7.1). */
+uint32_t tcp_ts_offset(const struct tcp *tcp, const struct tcp_tuple *tuple)
+{
+    return (uint32_t)(isn_hash(tcp, tuple) >> 32);
+}
+
+/* RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 us. The other half of F is the timestamp
+ * offset. */
+static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct tcp_tuple *tuple,
                        uint64_t now_ns)
 {
-    uint64_t f = siphash24(tcp->config.secret + 2, key, sizeof(*key));
+    uint64_t f = isn_hash(tcp, tuple);
 
     conn->ts_offset = (uint32_t)(f >> 32);
     tcp_conn_start_at(conn, (uint32_t)f + (uint32_t)(now_ns / 4000));
+}
+
+/* The connection that has waited longest ends before its time. */
+static struct tcp_conn *time_wait_recycle(struct tcp *tcp)
+{
+    struct tcp_conn *oldest = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
+
+    stat_inc(&tcp->stats.time_wait_recycled);
+    tcp_conn_end(oldest, TCP_END_DONE, tcp->now_ns);
+    return oldest;
 }
 
 /* When every block is in use, those that ended this turn make room (new connections are made only
@@ -139,43 +160,28 @@ static void choose_isn(struct tcp *tcp, struct tcp_conn *conn, const struct conn
  * segments. */
 static struct tcp_conn *conn_alloc(struct tcp *tcp)
 {
-    struct tcp_conn *oldest;
-
     if (tcp->conns.in_use == tcp->conns.capacity)
         tcp_bury(tcp);
     if (tcp->conns.in_use == tcp->conns.capacity && !list_empty(&tcp->time_wait)) {
-        oldest = list_entry(tcp->time_wait.next, struct tcp_conn, timer.node);
-        tcp_conn_end(oldest, TCP_END_DONE, tcp->now_ns);
-        stat_inc(&tcp->stats.time_wait_recycled);
+        struct tcp_conn *oldest = time_wait_recycle(tcp);
+
         list_remove(&oldest->ready);
         mem_pool_put(&tcp->conns, oldest);
     }
     return mem_pool_get(&tcp->conns);
 }
 
-/*
- * RFC 4987 3.4: the oldest half-open connection makes room for a new one. Under a flood of SYNs the
- * handshake of a real client has as long as the flood needs to fill the queue; refusing the newest
- * instead would refuse everybody for a minute. Connections that go on leave a hole in the queue.
- */
-void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns)
+/* Would conn_alloc find a block? */
+bool tcp_conns_left(const struct tcp *tcp)
 {
-    struct tcp *tcp = conn->tcp;
-    struct tcp_conn *oldest = tcp->half_open[tcp->half_open_next];
-
-    if (oldest) {
-        stat_inc(&tcp->stats.drop_backlog);
-        tcp_conn_end(oldest, TCP_END_TIMEOUT, now_ns);
-    }
-    conn->half_open = tcp->half_open_next;
-    tcp->half_open[conn->half_open] = conn;
-    if (++tcp->half_open_next == tcp->config.half_open_max)
-        tcp->half_open_next = 0;
+    return tcp->conns.in_use < tcp->conns.capacity || !list_empty(&tcp->dead) ||
+           !list_empty(&tcp->time_wait);
 }
 
-static uint16_t mss_default(const struct tcp_conn *conn)
+/* RFC 9293 3.7.1, MUST-15: of a peer that names none. */
+uint16_t tcp_mss_default(const struct ip_addr *addr)
 {
-    return ip_addr_is_v4(&conn->flow.local) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_IP6;
+    return ip_addr_is_v4(addr) ? TCP_MSS_DEFAULT : TCP_MSS_DEFAULT_IP6;
 }
 
 /* What both opens have in common. The state stays CLOSED; the caller sets it. */
@@ -183,7 +189,7 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
                  uint16_t local_port, const struct ip_addr *remote, uint16_t remote_port,
                  uint64_t now_ns)
 {
-    struct conn_key key = conn_key(local, local_port, remote, remote_port);
+    struct tcp_tuple key = {*local, *remote, local_port, remote_port};
     struct tcp_conn *conn = conn_alloc(tcp);
     int rc;
 
@@ -206,7 +212,7 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
     conn->rcv_wnd = tcp->config.rcv_wnd_bytes;
     conn->rto_us = TCP_RTO_INITIAL_US;
     ip_flow_ports(tcp->ip, &conn->flow, local_port, remote_port);
-    conn->mss = mss_default(conn);
+    conn->mss = conn->mss_max = tcp_mss_default(remote);
     conn->heard_ns = conn->progress_ns = now_ns;
     table_insert(tcp, conn, &key);
     *out = conn;
@@ -235,7 +241,7 @@ uint32_t tcp_our_mss(const struct tcp_conn *conn)
 /* Takes in the options of the peer's SYN. */
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns)
 {
-    uint32_t mss = syn->mss ? syn->mss : mss_default(conn);
+    uint32_t mss = syn->mss ? syn->mss : tcp_mss_default(&conn->flow.remote);
 
     mss = max_u32(min_u32(mss, tcp_our_mss(conn)), TCP_MSS_MIN);
     if (syn->has_ts) {
@@ -243,7 +249,7 @@ void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t
         conn->ts_recent = syn->tsval;
         mss -= TCP_OPT_TIMESTAMPS_SPACE;
     }
-    conn->mss = (uint16_t)mss;
+    conn->mss = conn->mss_max = (uint16_t)mss;
     /* The scale counts only if both sides offer it; an active open has offered it already. */
     if (syn->has_wscale) {
         conn->flags |= CONN_WSCALE;
@@ -263,6 +269,14 @@ void tcp_conn_ready(struct tcp_conn *conn)
     }
     if (!list_linked(&conn->ready))
         list_push_tail(&conn->tcp->ready, &conn->ready);
+}
+
+/* It counts no more against its address's limit (see tcp_peer_full). */
+static void peer_leave(struct tcp_conn *conn)
+{
+    if (conn->flags & CONN_COUNTED)
+        peers_leave(&conn->tcp->peers, &conn->flow.remote);
+    conn->flags &= ~CONN_COUNTED;
 }
 
 /* The application is told once; afterwards the stack alone knows the connection. */
@@ -296,6 +310,7 @@ void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
     reasm_drop(&tcp->reasm, &conn->reasm);
     ip_flow_close(tcp->ip, &conn->flow);
     tcp_conn_set_state(conn, TCP_CLOSED);
+    peer_leave(conn);
     detach(conn, why, now_ns);
 }
 
@@ -309,6 +324,9 @@ void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns)
     conn->rto_at_ns = conn->ack_at_ns = 0;
     conn->idle_at_ns = now_ns + tcp->config.time_wait_ns;
     list_push_tail(&tcp->time_wait, &conn->timer.node);
+    if (tcp->config.time_wait_max && tcp->state_counts[TCP_TIME_WAIT] > tcp->config.time_wait_max)
+        time_wait_recycle(tcp);
+    peer_leave(conn);
     detach(conn, TCP_END_DONE, now_ns);
 }
 
@@ -317,8 +335,7 @@ struct tcp_conn *tcp_conn_next(struct tcp *tcp, struct tcp_conn *prev)
     uint32_t at = 0, next = 0;
 
     if (prev) {
-        struct conn_key key =
-            conn_key(&prev->flow.local, prev->local_port, &prev->flow.remote, prev->remote_port);
+        struct tcp_tuple key = tuple_of(prev);
 
         next = prev->hash_next;
         at = (uint32_t)(bucket(tcp, &key) - tcp->buckets) + 1;

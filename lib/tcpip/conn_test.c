@@ -140,25 +140,6 @@ TRACE_TEST_WITH(no_connection_left, .conns_max = 1)
     assert_int_equal(STATS(t)->drop_conns_full, 1);
 }
 
-/* RFC 4987 3.4: the oldest makes room, and those that go on are no longer in the queue. */
-TRACE_TEST_WITH(backlog, .half_open_max = 2)
-{
-    SEND(t, .flags = SYN);
-    SEND(t, .flags = SYN, .port = 1);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 1);
-    SEND(t, .flags = SYN, .port = 2);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 2);
-    assert_int_equal(STATS(t)->drop_backlog, 1);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1);
-    EXPECT(t, .flags = RST, .seq = 1);
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1, .port = 1);
-    SEND(t, .flags = SYN, .port = 3);
-    EXPECT(t, .flags = SYN | ACK, .ack = 1, .port = 3);
-    assert_int_equal(STATS(t)->drop_backlog, 1);
-    assert_int_equal(tcp_state_counts(t->tcp)[TCP_ESTABLISHED], 1);
-}
-
 /* --- closing ---------------------------------------------------------------------------------- */
 
 /* 3.6, figure 12, we first. */
@@ -386,6 +367,25 @@ TRACE_TEST(time_wait_reset)
     assert_null(tcp_conn_next(t->tcp, NULL));
 }
 
+/* With a limit of its own: the oldest, however many blocks are free. */
+TRACE_TEST_WITH(time_wait_limited, .time_wait_max = 2)
+{
+    for (uint16_t port = 0; port < 3; port++) {
+        reach_time_wait(t, port);
+        ADVANCE(t, 1000);
+    }
+    assert_int_equal(tcp_state_counts(t->tcp)[TCP_TIME_WAIT], 2);
+    assert_int_equal(STATS(t)->time_wait_recycled, 1);
+    SEND(t, .flags = FIN | ACK, .seq = 1, .ack = 2); /* nobody knows it any more */
+    EXPECT(t, .flags = RST, .seq = 2);
+    for (uint16_t port = 1; port < 3; port++) {
+        SEND(t, .flags = FIN | ACK, .seq = 1, .ack = 2, .port = port);
+        EXPECT(t, .flags = ACK, .seq = 2, .ack = 2, .port = port);
+    }
+    ADVANCE(t, TIME_WAIT_MS);
+    assert_int_equal(tcp_state_counts(t->tcp)[TCP_TIME_WAIT], 0);
+}
+
 TRACE_TEST_WITH(time_wait_recycled, .conns_max = 2)
 {
     reach_time_wait(t, 0);
@@ -521,7 +521,6 @@ int main(void)
         cmocka_unit_test(connected_aborts),
         cmocka_unit_test(close_in_accept),
         cmocka_unit_test(no_connection_left),
-        cmocka_unit_test(backlog),
         cmocka_unit_test(we_close_first),
         cmocka_unit_test(peer_closes_first),
         cmocka_unit_test(simultaneous_close),
@@ -536,6 +535,7 @@ int main(void)
         cmocka_unit_test(time_wait_old_syn),
         cmocka_unit_test(time_wait_reopened_by_timestamp),
         cmocka_unit_test(time_wait_reset),
+        cmocka_unit_test(time_wait_limited),
         cmocka_unit_test(time_wait_recycled),
         cmocka_unit_test(isn),
         cmocka_unit_test(time_wait_reopened_with_a_larger_isn),

@@ -14,13 +14,34 @@ enum verdict {
     DROP,     /* done with this segment */
 };
 
+/*
+ * Two ends that disagree about where they are would answer each other's bare ACKs for ever, at the
+ * speed of the path. So a connection answers what is unacceptable and carries nothing no more often
+ * than TCP_LIMITED_ACK_MS, as Linux does; data (a lost ACK, a probe) is always answered.
+ */
+static bool answer_limited(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
+{
+    uint32_t now_ms = max_u32((uint32_t)(now_ns / NS_PER_MS), 1);
+
+    if (tcp_seg_len(seg) > 0 && !(seg->flags & TCP_SYN))
+        return false;
+    if (conn->limited_ack_ms && now_ms - conn->limited_ack_ms < TCP_LIMITED_ACK_MS) {
+        stat_inc(&conn->tcp->stats.acks_limited);
+        return true;
+    }
+    conn->limited_ack_ms = now_ms;
+    return false;
+}
+
 /* RFC 5961 10: challenge ACKs are limited for all connections together, since an attacker chooses
  * which. How many a second has is a secret: who knows it can tell, by counting those that are left,
  * whether a guess about somebody else's connection was right (Cao et al. 2016). */
-static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
+static void owe_challenge_ack(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
 
+    if (answer_limited(conn, seg, now_ns))
+        return;
     if (now_ns >= tcp->challenge_until_ns) {
         tcp->challenge_until_ns = now_ns + NS_PER_S;
         tcp->challenges_left =
@@ -28,75 +49,47 @@ static void owe_challenge_ack(struct tcp_conn *conn, uint64_t now_ns)
             (uint32_t)(siphash13(tcp->config.secret + 2, &now_ns, sizeof(now_ns)) %
                        TCP_CHALLENGE_PER_S);
     }
-    if (tcp->challenges_left == 0)
+    if (tcp->challenges_left == 0) {
+        stat_inc(&tcp->stats.challenges_limited);
         return;
+    }
     tcp->challenges_left--;
     stat_inc(&tcp->stats.challenge_acks);
     tcp_owe_ack(conn);
 }
 
-/* --- 3.10.7.1 and 3.10.7.2: no connection, or a listener -------------------------------------- */
-
-static const struct tcp_listener *listener_find(const struct tcp *tcp, const struct ip_addr *local,
-                                                uint16_t port)
-{
-    for (uint32_t i = 0; i < tcp->listener_count; i++) {
-        const struct tcp_listener *l = &tcp->listeners[i];
-
-        if (l->port == port && (l->any || ip_addr_equal(&l->addr, local)))
-            return l;
-    }
-    return NULL;
-}
-
-static void listen_syn(struct tcp *tcp, const struct tcp_listener *listener,
-                       const struct ip_dgram *dgram, const struct tcp_seg *seg, uint64_t now_ns)
-{
-    struct tcp_conn *conn;
-
-    if (tcp_conn_new(tcp, &conn, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port, now_ns) <
-        0) {
-        stat_inc(&tcp->stats.drop_conns_full);
-        return;
-    }
-    /* Until the handshake is done, `user` is the listener's application. */
-    conn->ops = NULL;
-    conn->user = (void *)listener;
-    conn->flags |= CONN_PASSIVE | CONN_SYN_OWED;
-    conn->irs = seg->seq;
-    conn->rcv_nxt = conn->rcv_adv = conn->last_ack_sent = (1ull << 32) + seg->seq + 1;
-    conn->snd_wnd = conn->max_snd_wnd = seg->window;
-    conn->snd_wl1 = conn->rcv_nxt - 1;
-    tcp_conn_set_state(conn, TCP_SYN_RECEIVED);
-    tcp_conn_half_open(conn, now_ns);
-    tcp_conn_options(conn, seg, now_ns);
-    tcp_conn_ready(conn);
-}
-
-static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg,
-                          uint64_t now_ns)
-{
-    const struct tcp_listener *listener = listener_find(tcp, &dgram->dst, seg->dst_port);
-
-    if (seg->flags & TCP_RST) {
-        if (!listener)
-            stat_inc(&tcp->stats.drop_no_conn);
-        return;
-    }
-    if (!listener) {
-        stat_inc(&tcp->stats.drop_no_conn);
-        tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
-    } else if (seg->flags & TCP_ACK) { /* 3.10.7.2: no ACK is acceptable */
-        stat_inc(&tcp->stats.drop_bad_flags);
-        tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
-    } else if ((seg->flags & (TCP_SYN | TCP_FIN)) != TCP_SYN) {
-        stat_inc(&tcp->stats.drop_bad_flags);
-    } else {
-        listen_syn(tcp, listener, dgram, seg, now_ns);
-    }
-}
-
 /* --- 3.10.7.3: SYN-SENT ----------------------------------------------------------------------- */
+
+static void refuse(struct tcp_conn *conn, uint64_t now_ns)
+{
+    tcp_send_reset(conn, now_ns);
+    tcp_conn_end(conn, TCP_END_ABORTED, now_ns);
+}
+
+/* The application takes the connection over from the listener, or refuses it. */
+static void accept(struct tcp_conn *conn, uint64_t now_ns)
+{
+    const struct tcp_listener *listener = conn->user;
+    const struct tcp_ops *ops = listener->ops; /* the place may have another listener afterwards */
+    struct tcp *tcp = conn->tcp;
+
+    if (tcp_peer_full(tcp, &conn->flow.remote)) {
+        refuse(conn, now_ns);
+        return;
+    }
+    if (tcp->config.peer_conns_max) {
+        peers_enter(&tcp->peers, &conn->flow.remote);
+        conn->flags |= CONN_COUNTED;
+    }
+    stat_inc(&tcp->stats.passive_opens);
+    conn->user = ops->accept(listener->app, conn, now_ns);
+    if (conn->state == TCP_CLOSED)
+        return;
+    if (!conn->user)
+        refuse(conn, now_ns);
+    else
+        conn->ops = ops;
+}
 
 static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
@@ -109,39 +102,40 @@ static void established(struct tcp_conn *conn, const struct tcp_seg *seg, uint64
         conn->idle_at_ns = now_ns + conn->tcp->config.keepalive_ns;
     tcp_timer_arm(conn);
     if (conn->flags & CONN_PASSIVE) {
-        const struct tcp_listener *listener = conn->user;
-
-        stat_inc(&conn->tcp->stats.passive_opens);
-        conn->user = listener->ops->accept(listener->app, conn, now_ns);
-        if (conn->state == TCP_CLOSED)
-            return;
-        if (!conn->user) {
-            tcp_send_reset(conn, now_ns);
-            tcp_conn_end(conn, TCP_END_ABORTED, now_ns);
-            return;
-        }
-        conn->ops = listener->ops;
+        accept(conn, now_ns);
     } else {
         conn->ops->connected(conn->user, conn, now_ns);
     }
-    tcp_conn_ready(conn);
+    if (conn->state != TCP_CLOSED)
+        tcp_conn_ready(conn);
 }
 
-/* Our SYN is acknowledged: the first round-trip sample; or, when it was lost, a slow beginning (RFC
- * 6298 5.7, RFC 5681 3.1). */
+/* Our SYN is acknowledged: the first round-trip sample; or, when it was sent again, a slower
+ * beginning (RFC 6298 5.7). One segment is the beginning only when that was not once, as RFC 6928 2
+ * recommends: a single SYN is lost, or late, without the path being congested. */
 static void syn_acked(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns)
 {
     conn->snd_una = tcp_iss64(conn) + 1;
     conn->rto_at_ns = 0;
     if (conn->backoff > 0) {
         conn->rto_us = TCP_RTO_AFTER_SYN_US;
-        conn->flags |= CONN_SYN_LOST;
+        if (conn->backoff > 1)
+            conn->flags |= CONN_SYN_LOST;
     } else if (conn->flags & CONN_RTT_TIMED) {
         tcp_rtt_sample(conn, (now_ns - conn->syn_ns) / NS_PER_US);
     }
     conn->backoff = 0;
     conn->flags &= ~(CONN_RTT_TIMED | CONN_SYN_OWED);
     conn->progress_ns = now_ns;
+}
+
+/* RFC 3168 6.1.1: a SYN-ACK says it with ECE alone (with CWR it is a reflection of what our SYN
+ * had); a SYN that crossed ours, with both. */
+static bool agrees_to_ecn(const struct tcp_seg *seg)
+{
+    uint8_t flags = seg->flags & (TCP_ECE | TCP_CWR);
+
+    return flags == (seg->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR);
 }
 
 static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const struct ip_dgram *dgram,
@@ -155,7 +149,7 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
         if (!acked) {
             stat_inc(&tcp->stats.drop_ack);
             if (!(seg->flags & TCP_RST))
-                tcp_owe_reset(tcp, &dgram->dst, &dgram->src, seg);
+                tcp_owe_reset(tcp, dgram, seg);
             return;
         }
     }
@@ -175,6 +169,8 @@ static void input_syn_sent(struct tcp_conn *conn, struct tcp_seg *seg, const str
     conn->last_ack_sent = conn->rcv_nxt;
     seg->seq64 = conn->rcv_nxt - 1;
     tcp_conn_options(conn, seg, now_ns);
+    if (tcp_syn_asks_for_ecn(conn) && agrees_to_ecn(seg))
+        conn->flags |= CONN_ECN;
     if (acked) {
         syn_acked(conn, seg, now_ns);
         established(conn, seg, now_ns);
@@ -209,7 +205,8 @@ static enum verdict check_paws(struct tcp_conn *conn, const struct tcp_seg *seg,
     if (ts_recent_void(conn, now_ns))
         return CONTINUE;
     stat_inc(&conn->tcp->stats.drop_paws);
-    tcp_owe_ack(conn);
+    if (!answer_limited(conn, seg, now_ns))
+        tcp_owe_ack(conn);
     return DROP;
 }
 
@@ -319,7 +316,8 @@ static enum verdict check_seq(struct tcp_conn *conn, struct tcp_seg *seg, uint64
         tcp_arrived_twice(conn, seg->seq64, seg->seq64 + seg->len);
     if (conn->state == TCP_TIME_WAIT && (seg->flags & TCP_FIN))
         time_wait_restart(conn, now_ns);
-    tcp_owe_ack(conn);
+    if (!answer_limited(conn, seg, now_ns))
+        tcp_owe_ack(conn);
     return DROP;
 }
 
@@ -329,7 +327,7 @@ static enum verdict check_rst(struct tcp_conn *conn, const struct tcp_seg *seg, 
     if (!(seg->flags & TCP_RST))
         return CONTINUE;
     if (seg->seq64 != conn->rcv_nxt) {
-        owe_challenge_ack(conn, now_ns);
+        owe_challenge_ack(conn, seg, now_ns);
         return DROP;
     }
     stat_inc(&conn->tcp->stats.resets_in);
@@ -350,7 +348,7 @@ static enum verdict check_syn(struct tcp_conn *conn, const struct tcp_seg *seg, 
 {
     if (!(seg->flags & TCP_SYN))
         return CONTINUE;
-    owe_challenge_ack(conn, now_ns);
+    owe_challenge_ack(conn, seg, now_ns);
     return DROP;
 }
 
@@ -360,7 +358,7 @@ static enum verdict check_ack_syn_received(struct tcp_conn *conn, struct tcp_seg
 {
     if (seg->ack64 != tcp_iss64(conn) + 1 || conn->snd_nxt == tcp_iss64(conn)) {
         stat_inc(&conn->tcp->stats.drop_ack);
-        tcp_owe_reset(conn->tcp, &dgram->dst, &dgram->src, seg);
+        tcp_owe_reset(conn->tcp, dgram, seg);
         return DROP;
     }
     syn_acked(conn, seg, now_ns);
@@ -409,7 +407,7 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
     /* RFC 5961 5.2: data is believed only with an ACK from a plausible range. */
     if (seg->ack64 > conn->snd_nxt || seg->ack64 + conn->max_snd_wnd < conn->snd_una) {
         stat_inc(&conn->tcp->stats.drop_ack);
-        owe_challenge_ack(conn, now_ns);
+        owe_challenge_ack(conn, seg, now_ns);
         return DROP;
     }
     tcp_ack_advance(conn, seg, now_ns);
@@ -420,10 +418,26 @@ static enum verdict check_ack(struct tcp_conn *conn, struct tcp_seg *seg,
 
 /* Sixth, the urgent pointer: urgent data is ordinary data here, in its place in the stream. */
 
+/*
+ * RFC 3168 6.1.3: a mark is echoed on every ACK until the peer says that it has reacted. The first
+ * is told at once: the sooner it slows down, the fewer marks there have to be.
+ */
+static void note_ecn(struct tcp_conn *conn, const struct tcp_seg *seg)
+{
+    if (seg->flags & TCP_CWR)
+        conn->flags &= ~CONN_ECE;
+    if (seg->ecn != IP_ECN_CE)
+        return;
+    stat_inc(&conn->tcp->stats.ecn_marks_in);
+    if (!(conn->flags & CONN_ECE))
+        tcp_owe_ack(conn);
+    conn->flags |= CONN_ECE;
+}
+
 /* The whole of 3.10.7.4 for a segment that can fail none of the other checks. */
 static bool input_fast(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns)
 {
-    if (conn->state != TCP_ESTABLISHED || (seg->flags & ~TCP_PSH) != TCP_ACK)
+    if (conn->state != TCP_ESTABLISHED || (seg->flags & ~(TCP_PSH | TCP_ECE | TCP_CWR)) != TCP_ACK)
         return false;
     if (seg->seq64 != conn->rcv_nxt || seg->len > conn->rcv_adv - conn->rcv_nxt)
         return false;
@@ -435,6 +449,8 @@ static bool input_fast(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_
     conn->heard_ns = now_ns;
     conn->probes = 0;
     remember_ts(conn, seg, seg->seq64, now_ns);
+    if (unlikely(conn->flags & CONN_ECN))
+        note_ecn(conn, seg);
     tcp_ack_advance(conn, seg, now_ns);
     if (conn->state != TCP_CLOSED && seg->len > 0)
         tcp_take_text(conn, seg, now_ns);
@@ -453,6 +469,8 @@ static void input_slow(struct tcp_conn *conn, struct tcp_seg *seg, const struct 
     remember_ts(conn, seg, first, now_ns);
     conn->heard_ns = now_ns;
     conn->probes = 0;
+    if (conn->flags & CONN_ECN)
+        note_ecn(conn, seg);
     if (check_rst(conn, seg, now_ns) == DROP || check_syn(conn, seg, now_ns) == DROP ||
         check_ack(conn, seg, dgram, now_ns) == DROP)
         return;
@@ -465,7 +483,7 @@ static bool reopens(const struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     if (conn->state != TCP_TIME_WAIT ||
         (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN ||
-        !listener_find(conn->tcp, &conn->flow.local, conn->local_port))
+        !tcp_listener_find(conn->tcp, &conn->flow.local, conn->local_port))
         return false;
     if ((conn->flags & CONN_TS) && seg->has_ts && seg->tsval != conn->ts_recent)
         return (int32_t)(seg->tsval - conn->ts_recent) > 0;
@@ -483,10 +501,33 @@ static void reopen(struct tcp *tcp, struct tcp_conn *old, const struct ip_dgram 
     struct tcp_conn *conn;
 
     tcp_conn_end(old, TCP_END_DONE, now_ns);
-    input_no_conn(tcp, dgram, seg, now_ns);
+    tcp_listen_input(tcp, dgram, seg, now_ns);
     conn = tcp_conn_find(tcp, &dgram->dst, seg->dst_port, &dgram->src, seg->src_port);
     if (conn && (int32_t)(conn->iss - beyond) < 0)
         tcp_conn_start_at(conn, beyond);
+}
+
+/* From what is on the wire to what the connection counts with. */
+static void unroll(const struct tcp_conn *conn, struct tcp_seg *seg)
+{
+    seg->seq64 = tcp_unroll(conn->rcv_nxt, seg->seq);
+    seg->ack64 = tcp_unroll(conn->snd_una, seg->ack);
+    if (!(seg->flags & TCP_SYN)) /* RFC 7323 2.2 */
+        seg->window <<= conn->snd_wscale;
+}
+
+static void input_no_conn(struct tcp *tcp, const struct ip_dgram *dgram, struct tcp_seg *seg,
+                          uint64_t now_ns)
+{
+    struct tcp_conn *conn = tcp_listen_input(tcp, dgram, seg, now_ns);
+
+    if (!conn)
+        return;
+    unroll(conn, seg);
+    input_slow(conn, seg, dgram, now_ns);
+    /* Something else was wrong with it. Nobody waits for a SYN-ACK that a cookie has been. */
+    if (conn->state == TCP_SYN_RECEIVED)
+        tcp_conn_end(conn, TCP_END_REFUSED, now_ns);
 }
 
 void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
@@ -505,15 +546,12 @@ void tcp_input(struct tcp *tcp, const struct ip_dgram *dgram, uint64_t now_ns)
     if (bad_options)
         stat_inc(&tcp->stats.drop_options);
     conn = tcp_conn_find(tcp, &dgram->dst, seg.dst_port, &dgram->src, seg.src_port);
-    if (conn) {
-        seg.seq64 = tcp_unroll(conn->rcv_nxt, seg.seq);
-        seg.ack64 = tcp_unroll(conn->snd_una, seg.ack);
-        if (!(seg.flags & TCP_SYN)) /* RFC 7323 2.2 */
-            seg.window <<= conn->snd_wscale;
-    }
-    if (!conn)
+    if (!conn) {
         input_no_conn(tcp, dgram, &seg, now_ns);
-    else if (reopens(conn, &seg))
+        return;
+    }
+    unroll(conn, &seg);
+    if (reopens(conn, &seg))
         reopen(tcp, conn, dgram, &seg, now_ns);
     else if (conn->state == TCP_SYN_SENT)
         input_syn_sent(conn, &seg, dgram, now_ns);
@@ -542,5 +580,5 @@ void tcp_error(struct tcp *tcp, const struct ip_error *error, uint64_t now_ns)
         return;
     stat_inc(&tcp->stats.icmp_errors);
     if (error->kind == IP_ERROR_TOO_BIG)
-        tcp_path_mtu(conn, error->mtu);
+        tcp_mtu_claimed(conn, seq, error->mtu, now_ns);
 }

@@ -79,12 +79,12 @@ TRACE_TEST(closed_port_rst)
 TRACE_TEST(reset_queue_is_bounded)
 {
     t->hold = true;
-    for (uint32_t i = 0; i < TCP_RESETS_OWED + 10; i++)
+    for (uint32_t i = 0; i < TCP_STRAYS_OWED + 10; i++)
         SEND(t, .flags = ACK, .seq = 5, .ack = i, .our_port = 81);
     t->hold = false;
     trace_turn(t);
-    assert_int_equal(trace_take_all(t, NULL), TCP_RESETS_OWED);
-    assert_int_equal(STATS(t)->drop_reset_queue, 10);
+    assert_int_equal(trace_take_all(t, NULL), TCP_STRAYS_OWED);
+    assert_int_equal(STATS(t)->drop_stray_queue, 10);
 }
 
 TRACE_TEST(listen_state)
@@ -248,6 +248,11 @@ static void rst_in_window(struct trace *t, enum tcp_state state, uint32_t nxt)
 {
     SEND(t, .flags = RST, .seq = nxt + 1);
     assert_int_equal(trace_take_all(t, NULL), 1);
+    SEND(t, .flags = RST | ACK, .seq = nxt + 1000, .ack = 1);
+    EXPECT_NOTHING(t); /* so soon after the first */
+    assert_int_equal(STATS(t)->acks_limited, 1);
+    ADVANCE(t, TCP_LIMITED_ACK_MS);
+    trace_take_all(t, NULL); /* retransmissions of some states */
     SEND(t, .flags = RST | ACK, .seq = nxt + 1000, .ack = 1);
     assert_int_equal(trace_take_all(t, NULL), 1);
     assert_int_equal(STATS(t)->challenge_acks, 2);
@@ -592,36 +597,66 @@ TRACE_TEST_WITH(window_shut_fin, .rcv_wnd_bytes = 1000)
     EXPECT_STATE(app, TCP_ESTABLISHED);
 }
 
+#define CHALLENGED (TCP_CHALLENGE_PER_S * 3 / 2 + NMIO_BATCH)
+
+/* One segment to each of so many connections. */
+static void to_all(struct trace *t, uint8_t flags, uint32_t seq)
+{
+    for (uint16_t port = 0; port < CHALLENGED; port++) {
+        t->hold = (port + 1) % NMIO_BATCH > 0 && port + 1 < CHALLENGED;
+        SEND(t, .flags = flags, .seq = seq, .port = port);
+        if (t->hold)
+            continue;
+        trace_take_all(t, NULL);
+        ADVANCE(t, 1);
+    }
+}
+
 static uint64_t challenges_of_a_second(struct trace *t)
 {
     uint64_t before = STATS(t)->challenge_acks;
 
-    for (int i = 0; i < 30; i++) {
-        t->hold = true;
-        for (int j = 0; j < 64; j++)
-            SEND(t, .flags = SYN, .seq = 10);
-        t->hold = false;
-        trace_turn(t);
+    to_all(t, RST, 2);
+    for (int i = 0; i < 1001; i++) {
+        ADVANCE(t, 1);
         trace_take_all(t, NULL);
     }
-    ADVANCE(t, 1001);
     return STATS(t)->challenge_acks - before;
 }
 
 /* RFC 5961 10: they are limited for all connections together; how many there are in a second must
  * not be known, or others could count how many of them their guesses have cost (Cao et al. 2016).
  */
-TRACE_TEST(challenge_acks_are_limited)
+TRACE_TEST_WITH(challenge_acks_are_limited, .conns_max = CHALLENGED, .half_open_max = CHALLENGED)
 {
     uint64_t a, b, c;
 
-    trace_establish(t, 0);
+    to_all(t, SYN, 0);
     a = challenges_of_a_second(t);
     b = challenges_of_a_second(t);
     c = challenges_of_a_second(t);
     assert_in_range(a, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
     assert_in_range(b, TCP_CHALLENGE_PER_S / 2, TCP_CHALLENGE_PER_S * 3 / 2);
     assert_true(a != b || b != c);
+    assert_int_equal(STATS(t)->challenges_limited, 3 * CHALLENGED - a - b - c);
+}
+
+/* And for each connection by itself, so that two ends that disagree do not answer each other. */
+TRACE_TEST(answers_are_limited)
+{
+    trace_establish(t, 0);
+    SEND(t, .flags = ACK, .seq = 40000, .ack = 1);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 40000, .ack = 1);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 5);
+    SEND(t, .flags = SYN, .seq = 10);
+    EXPECT_NOTHING(t);
+    assert_int_equal(STATS(t)->acks_limited, 3);
+    SEND(t, .flags = ACK, .seq = 40000, .ack = 1, .len = 1); /* data always */
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
+    ADVANCE(t, TCP_LIMITED_ACK_MS);
+    SEND(t, .flags = SYN, .seq = 10);
+    EXPECT(t, .flags = ACK, .seq = 1, .ack = 1);
 }
 
 /* Says that a datagram with the stream's number `seq` was too big for a link of `mtu`. */
@@ -744,6 +779,7 @@ int main(void)
         cmocka_unit_test(no_silly_window),
         cmocka_unit_test(window_shut_fin),
         cmocka_unit_test(challenge_acks_are_limited),
+        cmocka_unit_test(answers_are_limited),
         cmocka_unit_test(path_mtu),
         cmocka_unit_test(path_mtu_has_a_bound),
         cmocka_unit_test(syn_with_data_that_reaches_the_window),

@@ -121,6 +121,15 @@ static uint8_t *put_syn_options(struct tcp_conn *conn, uint8_t *opt, uint64_t no
     return opt;
 }
 
+/* RFC 3168 6.1.1. A SYN that was lost is sent again without: there are boxes that drop those that
+ * ask (6.1.1.1). */
+static uint8_t ecn_flags_of_syn(const struct tcp_conn *conn)
+{
+    if (conn->state == TCP_SYN_RECEIVED)
+        return conn->flags & CONN_ECN ? TCP_ECE : 0;
+    return tcp_syn_asks_for_ecn(conn) ? TCP_ECE | TCP_CWR : 0;
+}
+
 /*
  * The window to tell, and the right edge that it means. The edge never moves left (RFC 9293
  * SHLD-14): where scaling rounds the field down, what was promised before is still accepted. It
@@ -181,20 +190,33 @@ static void put_header(struct tcp_conn *conn, struct nmio_frame *frame, uint64_t
     hdr->flags = flags;
     put_be16(hdr->window, window_to_tell(conn, flags & TCP_SYN));
     memset(hdr->checksum, 0, sizeof(hdr->checksum) + sizeof(hdr->urgent));
-    if (flags & TCP_SYN)
+    if (flags & TCP_SYN) {
+        hdr->flags |= ecn_flags_of_syn(conn);
         end = put_syn_options(conn, end, now_ns);
-    else if (conn->flags & CONN_TS)
+    } else if (conn->flags & CONN_TS) {
         end = put_timestamps(conn, end, now_ns);
+    }
     if (len == 0 && (conn->flags & CONN_SACK) && flags == TCP_ACK)
         end = put_sacks(conn, end);
     hdr->data_off = (uint8_t)((end - (uint8_t *)hdr) / 4 << 4);
     frame->header_len = (uint16_t)(end - frame->header);
     if (flags & TCP_ACK) {
+        if (conn->flags & CONN_ECE)
+            hdr->flags |= TCP_ECE;
         conn->last_ack_sent = conn->rcv_nxt;
         if (len == 0 || !(conn->flags & CONN_ACK_ALONE))
             conn->flags &= ~(CONN_ACK_NOW | CONN_ACK_ALONE);
         conn->ack_at_ns = 0;
     }
+}
+
+/* RFC 3168 6.1.4 to 6.1.6: routers may mark new data, but no bare ACK, nothing that is sent again
+ * (snd_nxt moves after new data has gone), and no window probe. */
+static uint8_t ecn_of(const struct tcp_conn *conn, uint64_t seq, uint32_t len)
+{
+    return (conn->flags & CONN_ECN) && len > 0 && seq >= conn->snd_nxt && conn->snd_wnd > 0
+               ? IP_ECN_ECT_0
+               : IP_ECN_NOT_ECT;
 }
 
 /* One frame: up to `len` bytes from the cursor (NULL: none). Returns how many it carries. When the
@@ -203,7 +225,7 @@ static uint32_t emit(struct tcp_conn *conn, uint64_t seq, struct cursor *c, uint
                      uint8_t flags, uint8_t end_flags, uint64_t now_ns)
 {
     struct tcp *tcp = conn->tcp;
-    struct nmio_frame *frame = ip_frame(tcp->ip, &conn->flow, IP_PROTO_TCP, 0);
+    struct nmio_frame *frame = ip_frame(tcp->ip, &conn->flow, IP_PROTO_TCP, ecn_of(conn, seq, len));
     uint16_t at;
     uint32_t taken = 0;
 
@@ -385,6 +407,28 @@ static bool answer_new(struct tcp_conn *conn, struct cursor *c, uint64_t seq, ui
     return true;
 }
 
+/* RFC 4821 7.5: the first of the bytes that are new go as one segment, larger than is known to
+ * arrive, if it is time for that. */
+static void answer_probe(struct tcp_conn *conn, struct cursor c, uint64_t seq, uint64_t end,
+                         uint64_t now_ns)
+{
+    uint64_t from = conn->snd_nxt, bytes = min_u64(end, conn->snd_asked) - from;
+    uint32_t len = tcp_mtu_probe_due(conn, bytes, now_ns);
+    uint64_t segs_before = conn->tcp->stats.segs_out;
+    uint16_t mss = conn->mss;
+
+    if (!len || !tcp_sent_new(conn, from, from + len, SENT_MTU_PROBE, now_ns))
+        return;
+    cursor_skip(&c, from - seq);
+    conn->mss = (uint16_t)len; /* of this one */
+    send_range(conn, &c, from, from + len, TCP_ACK, false, now_ns);
+    conn->mss = mss;
+    conn->snd_nxt = from + len;
+    if (conn->tcp->stats.segs_out - segs_before == 1) /* more: its slices filled two frames */
+        tcp_mtu_probe_sent(conn, from + len, len);
+    tcp_sent_something(conn, from == conn->snd_una, now_ns);
+}
+
 /*
  * An answer is used for whatever part of it is still wanted: lost ranges first, then new bytes.
  * What was cancelled by a timeout and asked for again is thus answered by whichever answer comes
@@ -403,8 +447,11 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
     assert(end <= conn->snd_end);
     if (conn->sender && conn->sender->asked_bytes)
         used = answer_lost(conn, &c, seq, end, now_ns);
-    if (conn->sender && seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked))
+    if (conn->sender && seq <= conn->snd_nxt && conn->snd_nxt < min_u64(end, conn->snd_asked)) {
+        if (unlikely(conn->sender->mtu.probe_at_ns <= now_ns))
+            answer_probe(conn, c, seq, end, now_ns);
         used |= answer_new(conn, &c, seq, end, now_ns);
+    }
     if (!used)
         stat_inc(&tcp->stats.stale_answers);
     for (uint32_t i = 0; i < slice_count; i++)
@@ -414,46 +461,66 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
         tcp_conn_ready(conn);
 }
 
-/* --- resets ----------------------------------------------------------------------------------- */
+/* --- answers without a connection ------------------------------------------------------------- */
 
-/* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
-void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
-                   const struct tcp_seg *seg)
+/* The place of an answer to this segment; the caller fills in what it says. NULL: too many are
+ * owed. */
+struct tcp_stray *tcp_owe_stray(struct tcp *tcp, const struct ip_dgram *dgram,
+                                const struct tcp_seg *seg)
 {
-    struct tcp_reset *r;
+    struct tcp_stray *s;
 
-    if (tcp->reset_count == TCP_RESETS_OWED) {
-        stat_inc(&tcp->stats.drop_reset_queue);
-        return;
+    if (tcp->stray_count == TCP_STRAYS_OWED) {
+        stat_inc(&tcp->stats.drop_stray_queue);
+        return NULL;
     }
-    r = &tcp->resets[tcp->reset_count++];
-    *r = (struct tcp_reset){.local = *local,
-                            .remote = *remote,
+    s = &tcp->strays[tcp->stray_count++];
+    *s = (struct tcp_stray){.local = dgram->dst,
+                            .remote = dgram->src,
                             .local_port = seg->dst_port,
                             .remote_port = seg->src_port};
+    return s;
+}
+
+/* RFC 9293 3.10.7.1: what the RST says depends on what the segment said. */
+void tcp_owe_reset(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg)
+{
+    struct tcp_stray *s = tcp_owe_stray(tcp, dgram, seg);
+
+    if (!s)
+        return;
     if (seg->flags & TCP_ACK) {
-        r->seq = seg->ack;
-        r->flags = TCP_RST;
+        s->seq = seg->ack;
+        s->flags = TCP_RST;
     } else {
-        r->ack = seg->seq + tcp_seg_len(seg);
-        r->flags = TCP_RST | TCP_ACK;
+        s->ack = seg->seq + tcp_seg_len(seg);
+        s->flags = TCP_RST | TCP_ACK;
     }
 }
 
-void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns)
+/* A connection that lives for one segment. */
+void tcp_pay_stray(struct tcp *tcp, const struct tcp_stray *s, uint64_t now_ns)
 {
     struct tcp_conn stray = {.tcp = tcp,
-                             .local_port = r->local_port,
-                             .remote_port = r->remote_port,
-                             .rcv_nxt = r->ack,
-                             .rcv_adv = r->ack,
-                             .flow = {.local = r->local, .remote = r->remote}};
+                             .local_port = s->local_port,
+                             .remote_port = s->remote_port,
+                             .rcv_nxt = s->ack,
+                             .rcv_adv = s->ack,
+                             .flags = s->conn_flags,
+                             .ts_offset = s->tsval - (uint32_t)(now_ns / NS_PER_MS),
+                             .ts_recent = s->tsecr,
+                             .flow = {.local = s->local, .remote = s->remote}};
 
     if (ip_flow_open(tcp->ip, &stray.flow, now_ns) < 0)
         return;
-    ip_flow_ports(tcp->ip, &stray.flow, r->local_port, r->remote_port);
-    stat_inc(&tcp->stats.resets_out);
-    emit(&stray, r->seq, NULL, 0, r->flags, 0, now_ns);
+    ip_flow_ports(tcp->ip, &stray.flow, s->local_port, s->remote_port);
+    if (s->flags & TCP_SYN) {
+        stray.state = TCP_SYN_RECEIVED;
+        stray.rcv_wnd = tcp->config.rcv_wnd_bytes;
+    } else {
+        stat_inc(&tcp->stats.resets_out);
+    }
+    emit(&stray, s->seq, NULL, 0, s->flags, 0, now_ns);
     ip_flow_close(tcp->ip, &stray.flow);
 }
 

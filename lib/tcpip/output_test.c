@@ -20,22 +20,72 @@ TRACE_TEST(initial_window)
     EXPECT_NOTHING(t);
 }
 
-/* Dissertation 4.3.2: the next portion waits until half the window, or ten segments, may go. */
-TRACE_TEST(watermark)
+/* Dissertation 4.3.2: the next portion waits until the window admits so many segments. */
+TRACE_TEST_WITH(watermark, .watermark_mss = 4)
+{
+    struct trace_app *app;
+    uint32_t acked = 0, out = 10;
+
+    t->win = 65535;
+    t->wscale = true;
+    app = trace_establish(t, 0);
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    while (out < 80) { /* slow start */
+        acked += out;
+        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + acked * MSS);
+        out *= 2;
+        assert_int_equal(trace_take_all(t, NULL), out);
+    }
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 1) * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + (acked + 2) * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 4); /* two have left, and slow start adds two */
+}
+
+/* A window that is small does not wait for ten: a sixteenth of 32 segments is two. */
+TRACE_TEST(watermark_of_a_small_window)
+{
+    struct trace_app *app;
+
+    t->win = 32 * MSS;
+    app = trace_establish(t, 0);
+    trace_write(t, app, 1000000);
+    assert_int_equal(trace_take_all(t, NULL), 10);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 10 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 20);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 30 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 32);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 31 * MSS);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 32 * MSS);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+}
+
+/* What cwnd leaves over is not worth a segment of its own. */
+TRACE_TEST(whole_segments)
 {
     struct trace_app *app = trace_establish(t, 0);
     uint64_t bytes;
 
     trace_write(t, app, 1000000);
     assert_int_equal(trace_take_all(t, NULL), 10);
-    for (uint32_t i = 1; i <= 3; i++) {
-        SEND(t, .flags = ACK, .seq = 1, .ack = 1 + i * MSS);
-        EXPECT_NOTHING(t);
-    }
-    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 4 * MSS);
-    assert_int_equal(app->fills, 2);
-    assert_int_equal(trace_take_all(t, &bytes), 8);
-    assert_int_equal(bytes, 8 * MSS); /* four that left the network, four that slow start adds */
+    app->conn->sender->cc.ssthresh = 1; /* no slow start */
+    app->conn->sender->cc.cwnd = 11 * MSS + 700;
+    SEND(t, .flags = ACK, .seq = 1, .ack = 1 + 2 * MSS);
+    assert_int_equal(trace_take_all(t, &bytes), 3);
+    assert_int_equal(bytes, 3 * MSS);
+}
+
+/* What the asked-for bytes are limited to leaves no piece of a segment either. */
+TRACE_TEST_WITH(whole_segments_asked, .asked_max_bytes = 2 * MSS + 300)
+{
+    struct trace_app *app = trace_establish(t, 0);
+
+    app->fill = FILL_LATER;
+    tcp_write(app->conn, 1000000);
+    trace_turn(t);
+    assert_int_equal(app->conn->snd_asked - app->conn->snd_nxt, 2 * MSS);
 }
 
 /* The rest of the stream is not held back, however little it is. */
@@ -72,14 +122,14 @@ TRACE_TEST_WITH(asked_max, .asked_max_bytes = 4000)
     trace_write(t, app, 100000);
     for (uint32_t i = 0; i < app->promise_count; i++)
         promised += app->promises[i].len;
-    assert_int_equal(promised, 4000);
+    assert_in_range(promised, 4000 - MSS + 1, 4000); /* no piece of a segment */
     trace_answer(t, app);
     assert_int_equal(trace_take_all(t, NULL), 2);
     trace_turn(t);
     promised = 0;
     for (uint32_t i = 0; i < app->promise_count; i++)
         promised += app->promises[i].len;
-    assert_in_range(promised, 2500, 4000);
+    assert_in_range(promised, 4000 - MSS + 1, 4000);
     app->fill = FILL_REFUSE;
     while (app->promise_count)
         trace_answer(t, app);
@@ -356,7 +406,7 @@ TRACE_TEST(waiting_after_an_answer)
     assert_true(tcp_starved(t->tcp));
     a->fill = FILL_NOW;
     trace_turn(t);
-    for (uint32_t i = 2; i < 6; i++) /* down to the watermark */
+    for (uint32_t i = 2; i < 10; i++)
         EXPECT(t, .flags = ACK, .seq = 1 + i * MSS, .ack = 1, .len = MSS);
     EXPECT(t, .flags = ACK, .seq = 1, .ack = 1, .len = 100, .port = 1);
     assert_false(tcp_starved(t->tcp));
@@ -453,6 +503,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(initial_window),
         cmocka_unit_test(watermark),
+        cmocka_unit_test(watermark_of_a_small_window),
+        cmocka_unit_test(whole_segments),
+        cmocka_unit_test(whole_segments_asked),
         cmocka_unit_test(watermark_rest_fits),
         cmocka_unit_test(watermark_nothing_in_flight),
         cmocka_unit_test(asked_max),

@@ -16,49 +16,23 @@
  *     [snd_nxt, snd_asked)  new, asked for, not answered yet
  *     [snd_asked, snd_end)  written by the application, not asked for yet
  *
- * Files, in the order in which an ACK meets them: wire.c, conn.c (find), input.c, ack.c,
- * scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c, output.c; timers.c and
- * sender.c beside them; stack.c is the control path.
+ * Files, in the order in which an ACK meets them: wire.c, conn.c (find; else listen.c with cookie.c
+ * and peers.c), input.c, ack.c, scoreboard.c, rack.c, recovery.c, receive.c (with reasm.c), pull.c,
+ * output.c; timers.c, sender.c and mtu.c beside them; stack.c is the control path.
  */
 #ifndef TCPIP_PRIV_H
 #define TCPIP_PRIV_H
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "cookie.h"
+#include "limits.h"
+#include "mtu.h"
+#include "peers.h"
 #include "reasm.h"
 #include "sender.h"
 #include "tcpip.h"
 #include "wire.h"
-
-#define TCP_CWND_MAX (1u << 30) /* RFC 7323 2.3: no window is larger */
-/* Among a million idle connections each that is passed on the way to the one wanted is a miss of
- * the cache: with one bucket for each, active ones were a third slower than without the idle. */
-#define TCP_BUCKETS_PER_CONN 4u
-#define TCP_MSS_DEFAULT      536 /* RFC 9293 3.7.1, MUST-15: a peer that names none */
-#define TCP_MSS_DEFAULT_IP6  1220
-#define TCP_MSS_MIN          88       /* a smaller one is an attack: headers for nothing */
-#define TCP_PATH_MTU_MIN     552      /* RFC 5927 7: less is an attack; what Linux takes */
-#define TCP_RTO_INITIAL_US   1000000u /* RFC 6298 2.1 */
-#define TCP_RTO_AFTER_SYN_US 3000000u /* RFC 6298 5.7: the SYN was lost and there is no sample */
-/* RFC 6298 2.4 wants at least 1 s; Linux and FreeBSD use 200 ms or so, and nobody is the worse for
- * it. Delayed ACKs (at most 200 ms in common stacks) bound it from below, and add to the round trip
- * however long that is: every ACK is a sample, so that of a steady path RTTVAR is nothing. */
-#define TCP_RTO_MARGIN_US         200000u
-#define TCP_RTO_MAX_US            60000000u /* RFC 6298 2.5 */
-#define TCP_RTT_GRANULARITY_US    1000u     /* G of RFC 6298: the timer wheel's tick */
-#define TCP_SYN_RETRIES           7 /* 1+2+4+8+16+32+60+60 s: R2 of RFC 9293 3.8.3 for a SYN */
-#define TCP_SYNACK_RETRIES        5 /* 1+2+4+8+16+32 s: a minute for a stranger */
-#define TCP_DELACK_NS             (40 * NS_PER_MS)  /* RFC 9293 MUST-59: below 0.5 s */
-#define TCP_SWS_OVERRIDE_NS       (200 * NS_PER_MS) /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
-#define TCP_KEEPALIVE_PROBES      9
-#define TCP_KEEPALIVE_INTERVAL_NS (75 * NS_PER_S)
-#define TCP_DUP_ACKS_OWED_MAX     NMIO_BATCH /* one for each segment of a turn */
-#define TCP_RESETS_OWED           256        /* per turn; more are dropped and counted */
-#define TCP_TS_IDLE_NS            (24ull * 86400 * NS_PER_S) /* RFC 7323 5.5: ts_recent is void */
-#define TCP_CHALLENGE_PER_S       1000 /* RFC 5961 10; half of it more or less */
-/* Ranges of one connection's scoreboard. A window of 64 MiB in frames of 60 KB has 1,100; more are
- * holes, and beyond so many of them a timeout mends as quickly as a SACK. */
-#define TCP_RANGES_MAX 4096
 
 enum tcp_conn_flags {
     CONN_TS = 1 << 0,        /* timestamps negotiated */
@@ -73,13 +47,16 @@ enum tcp_conn_flags {
     CONN_RTT_TIMED = 1 << 9, /* the SYN was sent once, at syn_ns */
     CONN_WSCALE = 1 << 10,   /* window scaling negotiated */
     CONN_SACK = 1 << 11,     /* selective acknowledgments negotiated (RFC 2018) */
-    CONN_SYN_LOST = 1 << 12, /* our SYN had to be sent again: begin with one segment */
+    CONN_SYN_LOST = 1 << 12, /* our SYN had to be sent twice more: begin with one segment */
     CONN_TLP = 1 << 13,      /* a loss probe may go beyond cwnd */
     CONN_PACED = 1 << 14,    /* waits for sender->pace_at_ns */
     CONN_ECN = 1 << 15,      /* explicit congestion notification negotiated (RFC 3168) */
     /* The ACK owed is a duplicate or bears SACK blocks: no data with it. */
     CONN_ACK_ALONE = 1 << 16,
     CONN_SENDERLESS = 1 << 17, /* on tcp->senderless, by its `ready` */
+    CONN_ECE = 1 << 18,        /* a mark was seen: every ACK says so until the peer's CWR */
+    CONN_COUNTED = 1 << 19,    /* in tcp->peers */
+    CONN_PROBED = 1 << 20,     /* a shut window was probed, and nothing has come since */
 };
 
 struct tcp_conn {
@@ -103,6 +80,7 @@ struct tcp_conn {
     uint8_t state;  /* enum tcp_state */
     uint8_t snd_wscale, rcv_wscale;
     uint8_t dup_acks_owed; /* beyond the one that CONN_ACK_NOW stands for */
+    uint16_t mss_max;      /* what both ends take; mss is less where the path takes less */
     uint64_t snd_wl1;      /* seq and ack of the segment that last set snd_wnd */
     uint64_t snd_wl2;
     uint64_t rto_at_ns;  /* 0: off. Retransmission, window probe or SYN */
@@ -124,7 +102,7 @@ struct tcp_conn {
     uint16_t local_port, remote_port;
     uint32_t hash_next; /* index + 1 of the next connection in the bucket */
     uint32_t iss, irs;
-    uint32_t half_open; /* place in tcp->half_open, in SYN-RECEIVED after a passive open */
+    uint32_t limited_ack_ms; /* when an ACK that TCP_LIMITED_ACK_MS limits was owed; 0: never */
     uint32_t ts_offset;
     uint8_t backoff;
     uint8_t probes; /* keepalive probes unanswered */
@@ -134,16 +112,20 @@ static_assert(sizeof(struct tcp_conn) <= 384, "an idle connection costs at most 
 struct tcp_listener {
     struct ip_addr addr;
     bool any;
+    bool stopped; /* the place is free once half_open is 0 */
     uint16_t port;
+    uint32_t half_open; /* connections in SYN-RECEIVED that point here */
     const struct tcp_ops *ops;
     void *app;
 };
 
-/* An RST for a segment that belongs to no connection: all that has to be remembered. */
-struct tcp_reset {
+/* An answer for which there is no connection, an RST or a SYN cookie: all that it needs. */
+struct tcp_stray {
     struct ip_addr local, remote;
     uint16_t local_port, remote_port;
     uint32_t seq, ack;
+    uint32_t conn_flags;   /* of a SYN-ACK: the options to offer, */
+    uint32_t tsval, tsecr; /* and the timestamps in them */
     uint8_t flags;
 };
 
@@ -159,10 +141,12 @@ struct tcp {
     struct timer_wheel wheel;
     struct mem_pool conns, senders, ranges;
     struct mem_pool reasm; /* struct reasm_buf */
-    uint32_t *buckets;     /* index + 1 of the first connection */
+    struct tcp_paths paths;
+    uint32_t *buckets; /* index + 1 of the first connection */
     uint32_t bucket_mask;
-    uint32_t half_open_next;     /* the oldest place in the ring, to be used next */
-    struct tcp_conn **half_open; /* in SYN-RECEIVED, in the order of their SYNs; NULL: gone on */
+    uint32_t half_open_count;  /* in SYN-RECEIVED after a passive open */
+    uint64_t cookies_until_ns; /* ACKs of SYN cookies may come until then */
+    struct peers peers;        /* with peer_conns_max */
     const struct cc_algorithm *cc;
     uint64_t now_ns; /* of the current turn */
     bool pull_owed;  /* something became ready since the last tcp_pull */
@@ -171,11 +155,10 @@ struct tcp {
     struct tcp_stats stats;
     uint64_t state_counts[TCP_STATES];
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
-    uint32_t listener_count;
-    uint32_t reset_count;
+    uint32_t listener_count, stray_count;
     uint64_t challenge_until_ns; /* end of the second that challenges_left is for */
     uint32_t challenges_left;
-    struct tcp_reset resets[TCP_RESETS_OWED];
+    struct tcp_stray strays[TCP_STRAYS_OWED];
 };
 
 static inline uint64_t tcp_unroll(uint64_t near, uint32_t wire)
@@ -193,8 +176,7 @@ static inline uint64_t tcp_offset(const struct tcp_conn *conn, uint64_t seq)
     return seq - tcp_iss64(conn) - 1;
 }
 
-/* Bytes that the network is believed to hold or that the disk is about to hand us: "pipe" of RFC
- * 6675. */
+/* What the network is believed to hold or the disk is about to hand us: "pipe" of RFC 6675. */
 static inline uint64_t tcp_in_flight(const struct tcp_conn *conn)
 {
     const struct tcp_sender *s = conn->sender;
@@ -208,17 +190,17 @@ static inline uint32_t tcp_now_ts(const struct tcp_conn *conn, uint64_t now_ns)
     return (uint32_t)(now_ns / NS_PER_MS) + conn->ts_offset;
 }
 
-/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. */
+/* RFC 9293 3.8.6.2.2: the step in which the receive window opens. What the path to the peer takes
+ * says nothing of the path from it. */
 static inline uint32_t tcp_window_step(const struct tcp_conn *conn)
 {
-    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss);
+    return min_u32(conn->tcp->config.rcv_wnd_bytes / 2, conn->mss_max);
 }
 
-/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
- * since short segments and holes leave buffers half empty. */
-static inline uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+/* What our own SYN said last. */
+static inline bool tcp_syn_asks_for_ecn(const struct tcp_conn *conn)
 {
-    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES + REASM_RANGES_MAX;
+    return conn->tcp->config.ecn == TCP_ECN_ASK && conn->backoff == 0;
 }
 
 static inline bool tcp_fin_due(const struct tcp_conn *conn)
@@ -247,15 +229,26 @@ int tcp_conn_new(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *l
 void tcp_conn_start_at(struct tcp_conn *conn, uint32_t iss);
 void tcp_conn_set_state(struct tcp_conn *conn, enum tcp_state state);
 void tcp_conn_options(struct tcp_conn *conn, const struct tcp_seg *syn, uint64_t now_ns);
-void tcp_conn_half_open(struct tcp_conn *conn, uint64_t now_ns);
+uint32_t tcp_ts_offset(const struct tcp *tcp, const struct tcp_tuple *tuple);
 void tcp_conn_ready(struct tcp_conn *conn);
 void tcp_conn_end(struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
 void tcp_conn_time_wait(struct tcp_conn *conn, uint64_t now_ns);
 void tcp_bury(struct tcp *tcp);
+bool tcp_conns_left(const struct tcp *tcp);
+uint16_t tcp_mss_default(const struct ip_addr *addr);
 uint32_t tcp_our_mss(const struct tcp_conn *conn);
 uint8_t tcp_our_window_shift(const struct tcp_conn *conn);
 
+/* listen.c */
+struct tcp_listener *tcp_listener_find(struct tcp *tcp, const struct ip_addr *local, uint16_t port);
+bool tcp_peer_full(struct tcp *tcp, const struct ip_addr *remote);
+/* A segment that belongs to no connection. Usually NULL; or the connection whose SYN cookie this
+ * ACK gives back, which has yet to be taken as one in SYN-RECEIVED. */
+struct tcp_conn *tcp_listen_input(struct tcp *tcp, const struct ip_dgram *dgram,
+                                  const struct tcp_seg *seg, uint64_t now_ns);
+
 /* receive.c */
+uint32_t tcp_reasm_share(const struct tcp_conn *conn);
 void tcp_owe_ack(struct tcp_conn *conn);
 void tcp_arrived_twice(struct tcp_conn *conn, uint64_t start, uint64_t end);
 void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
@@ -263,16 +256,16 @@ void tcp_take_text(struct tcp_conn *conn, struct tcp_seg *seg, uint64_t now_ns);
 /* ack.c */
 void tcp_ack_advance(struct tcp_conn *conn, const struct tcp_seg *seg, uint64_t now_ns);
 void tcp_rtt_sample(struct tcp_conn *conn, uint64_t rtt_us);
-void tcp_path_mtu(struct tcp_conn *conn, uint32_t mtu);
 
 /* output.c */
 void tcp_emit_bare(struct tcp_conn *conn, uint64_t seq, uint8_t flags, uint64_t now_ns);
 void tcp_sent_something(struct tcp_conn *conn, bool first, uint64_t now_ns);
 void tcp_range_sent(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_ns);
 void tcp_fin_is_out(struct tcp_conn *conn);
-void tcp_pay_reset(struct tcp *tcp, const struct tcp_reset *r, uint64_t now_ns);
-void tcp_owe_reset(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
-                   const struct tcp_seg *seg);
+struct tcp_stray *tcp_owe_stray(struct tcp *tcp, const struct ip_dgram *dgram,
+                                const struct tcp_seg *seg);
+void tcp_pay_stray(struct tcp *tcp, const struct tcp_stray *s, uint64_t now_ns);
+void tcp_owe_reset(struct tcp *tcp, const struct ip_dgram *dgram, const struct tcp_seg *seg);
 void tcp_send_reset(struct tcp_conn *conn, uint64_t now_ns);
 
 /* timers.c */

@@ -8,6 +8,8 @@
  */
 #include "priv.h"
 
+#define WATERMARK_DIVISOR 16 /* of the window */
+
 enum asked {
     ASKED_ENOUGH,    /* nothing more may be asked for now */
     ASKED_DRY,       /* the application has no buffer: stay in line */
@@ -18,6 +20,15 @@ enum asked {
 static uint64_t asked_unanswered(const struct tcp_conn *conn)
 {
     return (conn->snd_asked - conn->snd_nxt) + conn->sender->asked_bytes;
+}
+
+/* How much more may be asked for before an answer, which puts the connection on the ready list. */
+static uint64_t asked_room(const struct tcp_conn *conn)
+{
+    uint64_t unanswered = asked_unanswered(conn), max = conn->tcp->config.asked_max_bytes;
+    uint64_t room = max > unanswered ? max - unanswered : 0;
+
+    return unanswered && room < conn->mss ? 0 : room;
 }
 
 /* What is asked for counts as sent from now on: against the pace, and in rate reduction. All that
@@ -141,18 +152,31 @@ static enum asked wait_for_pace(struct tcp_conn *conn)
     return ASKED_ENOUGH;
 }
 
+/* Of `want` bytes as many as `limit` admits, which is our own and not the peer's: what it would cut
+ * off in the middle of a segment makes one that costs as much as a whole one and is lost as easily.
+ */
+static uint64_t at_most(const struct tcp_conn *conn, uint64_t want, uint64_t limit)
+{
+    if (limit >= want)
+        return want;
+    return limit > conn->mss ? limit - limit % conn->mss : limit;
+}
+
 /*
  * Bytes are asked for in portions worth a disk read: dissertation 4.3.2 waits until the window
  * admits 10 segments. Exceptions: nothing is in flight, so that no ACK would come to open it
- * further; the rest of the stream fits; and a window below 20 segments, where half of it is the
- * portion, because waiting for ten of twelve segments would halve the rate.
+ * further; the rest of the stream fits; and windows below 160 segments, of which a sixteenth is the
+ * portion. What waits for its portion is window that is not used, half a portion on average, and
+ * others take it: with an eighth, connections of Linux had three fifths of a link that they share
+ * evenly with a sixteenth. Where losses keep the window small it is felt twice, since the window
+ * also grows by what is acknowledged.
  */
 static uint64_t watermark(const struct tcp_conn *conn)
 {
-    uint64_t window = min_u32(conn->sender->cc.cwnd, conn->snd_wnd);
+    uint32_t part = min_u32(conn->sender->cc.cwnd, conn->snd_wnd) / WATERMARK_DIVISOR;
 
     return min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss,
-                   max_u64(window / 2, conn->mss));
+                   max_u32(part - part % conn->mss, conn->mss));
 }
 
 /* New bytes that the two windows admit. What SACKs or duplicate ACKs say has arrived leaves room
@@ -160,12 +184,12 @@ static uint64_t watermark(const struct tcp_conn *conn)
 static uint64_t window_room(const struct tcp_conn *conn)
 {
     uint64_t cwnd = conn->sender->cc.cwnd, flight = tcp_in_flight(conn);
-    uint64_t edge = conn->snd_una + conn->snd_wnd;
+    uint64_t edge = min_u64(conn->snd_una + conn->snd_wnd, conn->snd_end);
     uint64_t room = cwnd > flight ? cwnd - flight : 0;
 
     if (conn->flags & CONN_TLP)
         room = max_u64(room, conn->mss);
-    return min_u64(room, edge > conn->snd_asked ? edge - conn->snd_asked : 0);
+    return at_most(conn, edge > conn->snd_asked ? edge - conn->snd_asked : 0, room);
 }
 
 /* How much new data to ask for now; 0: wait for an ACK, or for the timer that is armed here. */
@@ -206,7 +230,6 @@ static bool new_segment_may_go(const struct tcp_conn *conn)
 static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
     struct tcp_sent *range;
 
     if (s->frto == FRTO_NEW_SENT) {
@@ -215,11 +238,11 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
         s->frto = FRTO_OFF; /* RFC 5682 2.1, 2 */
     }
     while ((range = list_first(&s->lost, struct tcp_sent, link))) {
-        uint64_t unanswered = asked_unanswered(conn);
+        uint64_t room = asked_room(conn);
         uint64_t want = lost_room(conn, range), pace = tcp_pace_room(conn, now_ns);
         enum asked rc;
 
-        if (want == 0 || unanswered >= asked_max)
+        if (want == 0 || room == 0)
             return ASKED_ENOUGH;
         if (pace == 0)
             return wait_for_pace(conn);
@@ -229,7 +252,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
             resend_fin(conn, range, now_ns);
             continue;
         }
-        want = min_u64(want, min_u64(pace, asked_max - unanswered));
+        want = at_most(conn, want, min_u64(pace, room));
         rc = ask_lost(conn, range, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
@@ -239,21 +262,19 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
 {
-    uint32_t asked_max = conn->tcp->config.asked_max_bytes;
-
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t unanswered = asked_unanswered(conn), from = conn->snd_asked, portion, pace;
+        uint64_t room = asked_room(conn), from = conn->snd_asked, portion, pace;
         enum asked rc;
 
-        if (unanswered >= asked_max)
-            return ASKED_ENOUGH; /* an answer will put the connection on the ready list */
+        if (room == 0)
+            return ASKED_ENOUGH;
         portion = new_portion(conn, now_ns);
         if (portion == 0)
             return ASKED_ENOUGH;
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        rc = ask_new(conn, min_u64(portion, min_u64(asked_max - unanswered, pace)), now_ns);
+        rc = ask_new(conn, at_most(conn, portion, min_u64(pace, room)), now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);
@@ -384,9 +405,9 @@ void tcp_pull(struct tcp *tcp, uint64_t now_ns)
     bool dry = false;
 
     tcp->now_ns = now_ns;
-    for (uint32_t i = 0; i < tcp->reset_count; i++)
-        tcp_pay_reset(tcp, &tcp->resets[i], now_ns);
-    tcp->reset_count = 0;
+    for (uint32_t i = 0; i < tcp->stray_count; i++)
+        tcp_pay_stray(tcp, &tcp->strays[i], now_ns);
+    tcp->stray_count = 0;
 
     /* Those made ready from here on have their turn in the next round: a fixed amount of work. */
     list_init(&turn);

@@ -7,12 +7,12 @@ static uint64_t buf_end(const struct reasm_buf *buf)
 }
 
 static struct reasm_buf *buf_get(struct mem_pool *pool, struct reasm *r, uint64_t seq,
-                                 uint32_t buf_max, enum reasm_verdict *why)
+                                 const struct reasm_limits *limits, enum reasm_verdict *why)
 {
     struct reasm_buf *buf = NULL;
 
     *why = REASM_SHARE;
-    if (r->buf_count < buf_max) {
+    if (r->buf_count < limits->bufs_max) {
         *why = REASM_POOL;
         buf = mem_pool_get(pool);
     }
@@ -116,7 +116,7 @@ static struct place place_find(const struct mem_pool *pool, const struct reasm *
 /* Appends bytes to a range. Fewer are taken when there is no buffer. */
 static enum reasm_verdict range_append(struct mem_pool *pool, struct reasm *r,
                                        struct reasm_buf *range, const uint8_t *data, uint64_t len,
-                                       uint32_t buf_max)
+                                       const struct reasm_limits *limits)
 {
     while (len > 0) {
         struct reasm_buf *last = range->last;
@@ -124,7 +124,7 @@ static enum reasm_verdict range_append(struct mem_pool *pool, struct reasm *r,
         enum reasm_verdict why;
 
         if (part == 0) {
-            last->next = buf_get(pool, r, range->end, buf_max, &why);
+            last->next = buf_get(pool, r, range->end, limits, &why);
             if (!last->next)
                 return why;
             range->last = last->next;
@@ -167,7 +167,7 @@ static uint64_t end_of_stream(const struct mem_pool *pool, const struct reasm *r
 /* Fills [seq, end) of a hole, and sets the FIN behind it. */
 static enum reasm_verdict fill(struct mem_pool *pool, struct reasm *r, const struct place *at,
                                uint64_t seq, uint64_t end, const uint8_t *data, bool fin,
-                               uint32_t buf_max)
+                               const struct reasm_limits *limits)
 {
     struct reasm_buf *range = at->left;
     enum reasm_verdict verdict;
@@ -177,14 +177,14 @@ static enum reasm_verdict fill(struct mem_pool *pool, struct reasm *r, const str
     } else {
         bool joins = at->right && at->right->seq == end;
 
-        if (at->range_count >= REASM_RANGES_MAX && !joins)
+        if (at->range_count >= limits->ranges_max && !joins)
             return REASM_RANGES;
-        range = buf_get(pool, r, seq, buf_max, &verdict);
+        range = buf_get(pool, r, seq, limits, &verdict);
         if (!range)
             return verdict;
         range_push(pool, r, range);
     }
-    verdict = range_append(pool, r, range, data, end - seq, buf_max);
+    verdict = range_append(pool, r, range, data, end - seq, limits);
     if (verdict != REASM_KEPT)
         return verdict;
     if (fin) {
@@ -198,7 +198,7 @@ static enum reasm_verdict fill(struct mem_pool *pool, struct reasm *r, const str
 
 enum reasm_verdict reasm_add(struct mem_pool *pool, struct reasm *r, struct reasm_span *twice,
                              uint64_t seq, const uint8_t *data, uint32_t len, bool fin,
-                             uint32_t buf_max)
+                             const struct reasm_limits *limits)
 {
     uint64_t end = seq + len, last;
     uint64_t fin_at = end_of_stream(pool, r, &last);
@@ -217,7 +217,7 @@ enum reasm_verdict reasm_add(struct mem_pool *pool, struct reasm *r, struct reas
             seq = at.inside->end;
             continue;
         }
-        verdict = fill(pool, r, &at, seq, to, data + (seq - first), fin && to == end, buf_max);
+        verdict = fill(pool, r, &at, seq, to, data + (seq - first), fin && to == end, limits);
         seq = to + (fin && to == end);
     }
     return verdict;

@@ -12,7 +12,7 @@
  * it takes one number of the range that it ends.
  *
  * Memory is one pool for all connections. How much of it one of them may have is the caller's to
- * say; how many ranges, ours, since every segment is compared with all of them.
+ * say, and how many ranges: every segment is compared with all of them.
  */
 #ifndef TCPIP_REASM_H
 #define TCPIP_REASM_H
@@ -23,7 +23,6 @@
 #define REASM_BUF_BYTES                                                                            \
     2048 /* room for a full segment; what follows it in order fills the rest                       \
           */
-#define REASM_RANGES_MAX 32
 
 struct reasm_buf {
     uint64_t seq;           /* of data[0] */
@@ -53,14 +52,19 @@ enum reasm_verdict {
     REASM_KEPT,   /* all of it is there now, or was before */
     REASM_POOL,   /* some of it is not: the pool is empty, */
     REASM_SHARE,  /* the connection has buf_max buffers, */
-    REASM_RANGES, /* or REASM_RANGES_MAX ranges */
+    REASM_RANGES, /* or ranges_max ranges */
 };
 
-/* Keeps what is new in seq, len, and the FIN behind it; at most buf_max buffers in all. *twice is
- * the first part of it that was there before. */
+/* What a connection may have. */
+struct reasm_limits {
+    uint32_t bufs_max;
+    uint32_t ranges_max;
+};
+/* Keeps what is new in seq, len, and the FIN behind it, within the limits. *twice is the first part
+ * of it that was there before. */
 enum reasm_verdict reasm_add(struct mem_pool *pool, struct reasm *r, struct reasm_span *twice,
                              uint64_t seq, const uint8_t *data, uint32_t len, bool fin,
-                             uint32_t buf_max);
+                             const struct reasm_limits *limits);
 /* How many bytes are missing at `nxt` before the next range; UINT64_MAX: no range is there. */
 uint64_t reasm_hole(const struct mem_pool *pool, const struct reasm *r, uint64_t nxt);
 /* The first overlap with a range. */

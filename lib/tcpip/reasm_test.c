@@ -14,10 +14,12 @@
 #include "base/rand.h"
 
 #define BUFS   64
+#define RANGES 32
 #define START  (5ull << 32) /* of the stream: the ranges' low 32 bits are offsets in it */
 #define STREAM 60000
 #define ROOM   ((uint32_t)sizeof(((struct reasm_buf *)0)->data))
 
+static const struct reasm_limits usual = {BUFS, RANGES};
 static struct mem_arena *arena;
 static struct mem_pool pool;
 static uint8_t stream[STREAM + 1];
@@ -44,16 +46,16 @@ static enum reasm_verdict add(struct reasm *r, uint64_t from, uint64_t to)
     struct reasm_span twice;
 
     return reasm_add(&pool, r, &twice, START + from, stream + from, (uint32_t)(to - from), false,
-                     BUFS);
+                     &usual);
 }
 
 static void add_fin(struct reasm *r, uint64_t from, uint64_t to)
 {
     struct reasm_span twice;
 
-    assert_int_equal(
-        reasm_add(&pool, r, &twice, START + from, stream + from, (uint32_t)(to - from), true, BUFS),
-        REASM_KEPT);
+    assert_int_equal(reasm_add(&pool, r, &twice, START + from, stream + from, (uint32_t)(to - from),
+                               true, &usual),
+                     REASM_KEPT);
 }
 
 /* Takes all that follows `nxt` without a gap, compares it, and returns where it ends. */
@@ -81,7 +83,7 @@ static uint64_t take_all(struct reasm *r, uint64_t nxt, bool *fin)
 static const char *ranges(const struct reasm *r)
 {
     static char text[1024];
-    struct tcp_sack sacks[REASM_RANGES_MAX];
+    struct tcp_sack sacks[RANGES];
     uint32_t n = reasm_sacks(&pool, r, sacks, array_len(sacks));
     int at = 0;
 
@@ -141,13 +143,13 @@ static void first_copy_wins(void **state)
     memset(forged, 0xee, sizeof(forged));
     add(&r, 100, 200);
     add(&r, 300, 400);
-    assert_int_equal(reasm_add(&pool, &r, &twice, START + 150, forged, 50, false, BUFS),
+    assert_int_equal(reasm_add(&pool, &r, &twice, START + 150, forged, 50, false, &usual),
                      REASM_KEPT);
     assert_int_equal(twice.start, START + 150);
     assert_int_equal(twice.end, START + 200);
     memcpy(forged + 100, stream + 200, 100); /* true in the hole only */
     memcpy(forged + 300, stream + 400, 100); /* and behind the second range */
-    assert_int_equal(reasm_add(&pool, &r, &twice, START + 100, forged, 400, false, BUFS),
+    assert_int_equal(reasm_add(&pool, &r, &twice, START + 100, forged, 400, false, &usual),
                      REASM_KEPT);
     assert_int_equal(twice.start, START + 100);
     assert_int_equal(twice.end, START + 200);
@@ -201,21 +203,22 @@ static void limits(void **state)
     struct reasm_span twice;
     bool fin;
 
-    for (uint32_t i = 0; i < REASM_RANGES_MAX; i++)
+    for (uint32_t i = 0; i < RANGES; i++)
         assert_int_equal(add(&r, 100 + 2 * i, 101 + 2 * i), REASM_KEPT);
     assert_int_equal(add(&r, 10, 20), REASM_RANGES);
     assert_int_equal(add(&r, 101, 102), REASM_KEPT); /* joins two */
     assert_int_equal(add(&r, 10, 20), REASM_KEPT);
     reasm_drop(&pool, &r);
 
-    assert_int_equal(reasm_add(&pool, &r, &twice, START + 100, stream + 100, 4 * ROOM, false, 3),
+    assert_int_equal(reasm_add(&pool, &r, &twice, START + 100, stream + 100, 4 * ROOM, false,
+                               &(struct reasm_limits){3, RANGES}),
                      REASM_SHARE);
     assert_int_equal(r.buf_count, 3);
     assert_int_equal(take_all(&r, 100, &fin), 100 + 3 * ROOM); /* what there was room for */
 
-    assert_int_equal(reasm_add(&pool, &r, &twice, START, stream, 25 * ROOM, false, BUFS),
+    assert_int_equal(reasm_add(&pool, &r, &twice, START, stream, 25 * ROOM, false, &usual),
                      REASM_KEPT);
-    assert_int_equal(reasm_add(&pool, &other, &twice, START, stream, 25 * ROOM, false, BUFS),
+    assert_int_equal(reasm_add(&pool, &other, &twice, START, stream, 25 * ROOM, false, &usual),
                      REASM_KEPT);
     for (uint32_t i = 0; pool.in_use < BUFS; i++)
         assert_int_equal(add(&r, 59000 + 2 * i, 59001 + 2 * i), REASM_KEPT);
@@ -254,7 +257,7 @@ struct model {
 
 static void check_ranges(const struct reasm *r, const struct model *m)
 {
-    struct tcp_sack sacks[REASM_RANGES_MAX];
+    struct tcp_sack sacks[RANGES];
     uint32_t n = reasm_sacks(&pool, r, sacks, array_len(sacks)), covered = 0, flagged = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -292,7 +295,7 @@ static void run_seed(uint64_t seed)
         to = min_u64(from + 1 + rand_below(&rand, rand_below(&rand, 2) ? 9000 : 100), STREAM - 1);
         last = to == STREAM - 1;
         if (reasm_add(&pool, &r, &twice, START + from, stream + from, (uint32_t)(to - from), last,
-                      BUFS) == REASM_KEPT)
+                      &usual) == REASM_KEPT)
             memset(m.has + from, true, to - from + last);
         else { /* what was kept of it is not known: begin again */
             reasm_drop(&pool, &r);

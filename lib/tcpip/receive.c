@@ -69,10 +69,19 @@ static bool receives(const struct tcp_conn *conn)
            conn->state == TCP_FIN_WAIT_2;
 }
 
+/* How many buffers a connection may have for what is ahead of a gap: twice what its window holds,
+ * since short segments and holes leave buffers half empty. */
+uint32_t tcp_reasm_share(const struct tcp_conn *conn)
+{
+    return 2 * conn->tcp->config.rcv_wnd_bytes / REASM_BUF_BYTES +
+           conn->tcp->config.reasm_ranges_max;
+}
+
 /* What is ahead of a gap is kept, and its sender told at once (RFC 5681 4.2). */
 static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
 {
     struct tcp *tcp = conn->tcp;
+    struct reasm_limits limits = {tcp_reasm_share(conn), tcp->config.reasm_ranges_max};
     struct reasm_span twice;
 
     stat_inc(&tcp->stats.out_of_order);
@@ -80,7 +89,7 @@ static enum verdict keep(struct tcp_conn *conn, const struct tcp_seg *seg)
     if (!receives(conn))
         return DROP;
     switch (reasm_add(&tcp->reasm, &conn->reasm, &twice, seg->seq64, seg->data, seg->len,
-                      seg->flags & TCP_FIN, tcp_reasm_share(conn))) {
+                      seg->flags & TCP_FIN, &limits)) {
     case REASM_KEPT:
         break;
     case REASM_POOL:

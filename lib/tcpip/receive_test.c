@@ -296,14 +296,14 @@ TRACE_TEST_WITH(one_connection_has_its_share, .rcv_wnd_bytes = 2048)
 
     establish_sack(t);
     share = tcp_reasm_share(t->app->conn);
-    for (uint32_t i = 0; i < REASM_RANGES_MAX; i++)
+    for (uint32_t i = 0; i < tcp_config_default().reasm_ranges_max; i++)
         DATA(t, 1001 + 2 * i, 1002 + 2 * i);
     trace_take_all(t, NULL);
     DATA(t, 901, 902);
     assert_int_equal(EXPECT(t, .flags = ACK, .seq = 1, .ack = 1).sacks[0].start,
-                     1001 + 2 * (REASM_RANGES_MAX - 1));
+                     1001 + 2 * (tcp_config_default().reasm_ranges_max - 1));
     assert_int_equal(STATS(t)->drop_reasm_holes, 1);
-    for (uint32_t i = 0; i <= share - REASM_RANGES_MAX; i++)
+    for (uint32_t i = 0; i <= share - tcp_config_default().reasm_ranges_max; i++)
         DATA(t, 1000 - i, 1001 - i);
     trace_take_all(t, NULL);
     assert_int_equal(t->tcp->reasm.in_use, share);

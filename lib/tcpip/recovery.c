@@ -78,10 +78,11 @@ static void answered_congestion(struct tcp_conn *conn)
 static void enter_fast(struct tcp_conn *conn, const struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
+    bool answered = conn->snd_una < s->ecn_recover && !s->cc.algorithm->own_recovery;
 
     stat_inc(&conn->tcp->stats.fast_recoveries);
     s->prr_flight = flight_size(conn, a);
-    if (conn->snd_una < s->ecn_recover) { /* an ECN echo has had its answer in this round */
+    if (answered) { /* an ECN echo, in this round (RFC 3168 6.1.2) */
         s->undo = false;
     } else {
         s->cc.algorithm->on_loss(&s->cc, s->prr_flight, a->now_ns);
@@ -227,13 +228,15 @@ static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
 
     if (!s->tlp_out || conn->snd_una < s->tlp_end)
         return;
+    if (s->tlp_again && !a->dsack && conn->snd_una == s->tlp_end)
+        return; /* a D-SACK may follow, or else the ACK of later data decides */
     s->tlp_out = false;
     if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
         return;
     if (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0)
         return; /* it is the original, only late, that is acknowledged */
     stat_inc(&conn->tcp->stats.tlp_recoveries);
-    s->cc.algorithm->on_loss(&s->cc, flight_size(conn, a), a->now_ns);
+    s->cc.algorithm->on_loss(&s->cc, s->tlp_flight, a->now_ns);
     if (!s->cc.algorithm->own_recovery)
         s->cc.cwnd = max_u32(s->cc.ssthresh, conn->mss);
     s->cc.algorithm->on_recovered(&s->cc, a->now_ns);
@@ -368,7 +371,7 @@ void tcp_recovery_ack(struct tcp_conn *conn, struct tcp_ack *a)
         mark_delivery(s, a);
     if (conn->snd_una == conn->snd_nxt) {
         conn->rto_at_ns = 0;
-        s->tlp_out = false;
+        s->tlp_out &= s->tlp_again;
     } else if (reorder_ns) {
         reorder_timer(conn, reorder_ns, a->now_ns);
     } else if (a->acked || s->loss_timer == LOSS_TIMER_REORDER || a->sack_news) {
@@ -485,6 +488,7 @@ bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
     s->tlp_again = true;
     s->tlp_ts = tcp_now_ts(conn, now_ns);
     s->tlp_end = last->end;
+    s->tlp_flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd);
     tcp_sent_lost(conn, last, &unused); /* asked for like one, though no window follows from it */
     conn->flags |= CONN_TLP;
     return true;

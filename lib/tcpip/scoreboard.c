@@ -329,14 +329,12 @@ static void lost_insert(struct tcp_sender *s, struct tcp_sent *range)
     list_insert_before(at, &range->link);
 }
 
-void tcp_sent_lost(struct tcp_conn *conn, struct tcp_sent *range, struct tcp_ack *a)
+/* To congestion, for all that is known. */
+static void count_lost(struct tcp_conn *conn, const struct tcp_sent *range, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
     uint64_t bytes = range_bytes(range);
-    struct tcp_sent *prev = range_prev(s, range);
 
-    assert(range->state == SENT_IN_AIR);
-    list_remove(&range->link);
     s->lost_total += bytes;
     s->lost_anew |= s->recovery == RECOVERY_FAST && range->seq >= s->recover;
     a->lost += (uint32_t)bytes;
@@ -348,6 +346,18 @@ void tcp_sent_lost(struct tcp_conn *conn, struct tcp_sent *range, struct tcp_ack
                                       .tx_in_flight = range->rate.flight,
                                       .lost_since_sent = s->lost_total - range->rate.lost_total,
                                       .app_limited = range->flags & SENT_APP_LIMITED});
+}
+
+void tcp_sent_lost(struct tcp_conn *conn, struct tcp_sent *range, struct tcp_ack *a)
+{
+    struct tcp_sender *s = conn->sender;
+    uint64_t bytes = range_bytes(range);
+    struct tcp_sent *prev = range_prev(s, range);
+
+    assert(range->state == SENT_IN_AIR);
+    list_remove(&range->link);
+    if (!(range->flags & SENT_MTU_PROBE) || !tcp_mtu_probe_lost(conn, range, a))
+        count_lost(conn, range, a);
     range->state = SENT_LOST;
     s->lost_bytes += bytes;
     if (prev && join(conn, prev, range)) /* one read of the disk for both */

@@ -29,9 +29,10 @@ static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t no
     s->reo_wnd_mult = 1;
     s->min_rtt_us[0] = s->min_rtt_us[1] = UINT32_MAX;
     s->delivered_ns = s->first_sent_ns = now_ns;
+    tcp_mtu_start(conn, s, now_ns);
     cc_open(&s->cc, conn->tcp->cc, conn->mss, now_ns);
     s->cc.no_sack = !(conn->flags & CONN_SACK);
-    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1: a slow beginning, once */
+    if (conn->flags & CONN_SYN_LOST) { /* RFC 5681 3.1, RFC 6928 2: a slow beginning, once */
         s->cc.cwnd = conn->mss;
         conn->flags &= ~CONN_SYN_LOST;
     }

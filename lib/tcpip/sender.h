@@ -29,6 +29,7 @@
 
 #include "base/list.h"
 #include "cc/cc.h"
+#include "mtu.h"
 
 struct tcp;
 struct tcp_conn;
@@ -120,6 +121,7 @@ struct tcp_sender {
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
     uint64_t recover;    /* RFC 6582 */
     uint64_t tlp_end;
+    uint32_t tlp_flight;  /* what was out when the probe went */
     uint64_t ecn_recover; /* no second reaction to ECN before snd_una is here */
     uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937; the last is RecoverFS */
     /* The window was in use, with so much in flight, when SND.NXT was here. */
@@ -129,6 +131,7 @@ struct tcp_sender {
     uint64_t delivered, delivered_ns, first_sent_ns, lost_total;
     uint64_t app_limited_until; /* `delivered` then; 0: not limited */
     uint64_t pace_at_ns;        /* no sooner does the next burst go */
+    struct tcp_mtu mtu;
     struct cc cc;
 };
 

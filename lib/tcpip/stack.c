@@ -17,11 +17,14 @@ struct tcp_config tcp_config_default(void)
         .conns_max = 65536,
         .half_open_max = 2048,
         .rcv_wnd_bytes = 32 * 1024,
-        .reasm_max = 4096,   /* 8 MiB: a hundred downloads at once with a hole in each */
+        .ecn = TCP_ECN_ANSWER,
+        .reasm_max = 4096, /* 8 MiB: a hundred downloads at once with a hole in each */
+        .reasm_ranges_max = 32,
         .watermark_mss = 10, /* dissertation 4.3.2 */
         .asked_max_bytes = 256 * 1024,
         .cc = "cubic",
         .pacing = true,
+        .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .user_timeout_ns = 100 * NS_PER_S, /* RFC 9293 3.8.3: R2 of at least 100 s */
         .time_wait_ns = 60 * NS_PER_S,     /* 2 MSL with the MSL of 30 s that everybody uses */
         .fin_wait_2_ns = 60 * NS_PER_S,
@@ -63,15 +66,17 @@ int tcpip_init(struct tcp **out, const struct tcp_config *config, uint64_t now_n
     while (buckets < TCP_BUCKETS_PER_CONN * config->conns_max)
         buckets *= 2;
     tcp->buckets = mem_arena_alloc(config->arena, buckets * sizeof(uint32_t), CACHE_LINE);
-    tcp->half_open =
-        mem_arena_alloc(config->arena, config->half_open_max * sizeof(*tcp->half_open), CACHE_LINE);
-    if (!tcp->buckets || !tcp->half_open ||
+    if (!tcp->buckets ||
         mem_pool_init(&tcp->conns, config->arena, sizeof(struct tcp_conn), config->conns_max) < 0 ||
         mem_pool_init(&tcp->reasm, config->arena, sizeof(struct reasm_buf), config->reasm_max) < 0)
         return -ENOMEM;
     tcp->bucket_mask = buckets - 1;
     tcp->config = *config;
     rc = open_senders(tcp);
+    if (rc == 0)
+        rc = tcp_mtu_init(tcp);
+    if (rc == 0 && config->peer_conns_max)
+        rc = peers_init(&tcp->peers, config->arena, config->conns_max, tcp->config.secret);
     if (rc < 0)
         return rc;
     tcp->ip = config->ip;
@@ -105,16 +110,18 @@ void tcpip_close(struct tcp *tcp)
 int tcp_listen(struct tcp *tcp, const struct ip_addr *addr, uint16_t port,
                const struct tcp_ops *ops, void *app)
 {
-    struct tcp_listener *l;
+    struct tcp_listener *l, *place = NULL;
 
     for (uint32_t i = 0; i < tcp->listener_count; i++) {
         l = &tcp->listeners[i];
-        if (l->port == port && (l->any || !addr || ip_addr_equal(&l->addr, addr)))
+        if (!l->stopped && l->port == port && (l->any || !addr || ip_addr_equal(&l->addr, addr)))
             return -EADDRINUSE;
+        if (l->stopped && l->half_open == 0)
+            place = l;
     }
-    if (tcp->listener_count == TCP_LISTENERS_MAX)
+    if (!place && tcp->listener_count == TCP_LISTENERS_MAX)
         return -ENOSPC;
-    l = &tcp->listeners[tcp->listener_count++];
+    l = place ? place : &tcp->listeners[tcp->listener_count++];
     *l = (struct tcp_listener){.any = !addr, .port = port, .ops = ops, .app = app};
     if (addr)
         l->addr = *addr;
@@ -124,7 +131,8 @@ int tcp_listen(struct tcp *tcp, const struct ip_addr *addr, uint16_t port,
 /* The listeners stay where they are: half-open connections point at them. */
 void tcp_listen_stop(struct tcp *tcp)
 {
-    tcp->listener_count = 0;
+    for (uint32_t i = 0; i < tcp->listener_count; i++)
+        tcp->listeners[i].stopped = true;
 }
 
 int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
@@ -189,6 +197,10 @@ void tcp_set_rate(struct tcp_conn *conn, uint64_t bytes_per_s)
 
 void tcp_close(struct tcp_conn *conn)
 {
+    if (conn->state == TCP_SYN_SENT) { /* RFC 9293 3.10.4: the TCB is deleted */
+        tcp_conn_end(conn, TCP_END_ABORTED, conn->tcp->now_ns);
+        return;
+    }
     conn->flags |= CONN_CLOSING;
     tcp_conn_ready(conn);
 }
@@ -238,6 +250,7 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .remote_port = conn->remote_port,
         .state = conn->state,
         .mss = conn->mss,
+        .path_mtu = tcp_mtu(conn),
         /* What it would begin with now: */
         .cwnd = conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss),
         .ssthresh = conn->ssthresh ? conn->ssthresh : TCP_CWND_MAX,
@@ -281,6 +294,11 @@ bool tcp_starved(const struct tcp *tcp)
 size_t tcp_reasm_bytes(uint32_t reasm_max)
 {
     return reasm_max * (sizeof(struct reasm_buf) + sizeof(void *));
+}
+
+size_t tcp_peers_bytes(uint32_t conns_max)
+{
+    return peers_bytes(conns_max);
 }
 
 size_t tcp_conn_bytes(void)

@@ -58,7 +58,7 @@ enum tcp_end {
     TCP_END_RESET,   /* the peer reset it */
     TCP_END_REFUSED, /* the peer reset our SYN */
     TCP_END_TIMEOUT, /* the peer stopped answering */
-    TCP_END_ABORTED, /* tcp_abort */
+    TCP_END_ABORTED, /* tcp_abort, or tcp_close before the peer has answered our SYN */
 };
 
 struct tcp_ops {
@@ -101,6 +101,12 @@ struct tcp_ops {
     X(t, dsacks_in, "D-SACKs: the peer had those bytes already (RFC 2883)")                        \
     X(t, sack_ignored, "SACK blocks that are impossible, or one too many")                         \
     X(t, ecn_reductions, "windows reduced because of an ECN echo (RFC 3168)")                      \
+    X(t, mtu_claims, "ICMP errors that made segments smaller (RFC 1191, 8201)")                    \
+    X(t, mtu_claims_ignored, "ICMP errors that claimed what cannot be, or is no news")             \
+    X(t, black_holes, "times that a path swallowed full-sized segments without a word (RFC 4821)") \
+    X(t, mtu_probes, "segments sent that are larger than is known to arrive (RFC 8899)")           \
+    X(t, mtu_probe_failures, "of those, lost")                                                     \
+    X(t, mtu_raised, "times that segments became larger")                                          \
     X(t, paced, "times that a connection waited for its pace")                                     \
     X(t, sender_waits, "times that no room was left for a connection's sending state")             \
     X(t, rto_fired, "retransmission timeouts")                                                     \
@@ -112,6 +118,12 @@ struct tcp_ops {
     X(t, zero_window_probes, "window probes sent")                                                 \
     X(t, keepalive_probes, "keepalive probes sent")                                                \
     X(t, challenge_acks, "challenge ACKs sent (RFC 5961)")                                         \
+    X(t, challenges_limited, "challenge ACKs not sent because a second has only so many")          \
+    X(t, acks_limited, "unacceptable segments not answered so soon after another")                 \
+    X(t, syncookies_sent, "SYNs answered with a cookie, since too many connections are half open") \
+    X(t, syncookies_recv, "connections made of a cookie that came back")                           \
+    X(t, syncookies_failed, "ACKs for a listener that bear no valid cookie")                       \
+    X(t, ecn_marks_in, "segments that a router has marked (RFC 3168)")                             \
     X(t, resets_in, "acceptable RSTs received")                                                    \
     X(t, resets_out, "RSTs sent")                                                                  \
     X(t, timeouts, "connections given up because the peer stopped answering")                      \
@@ -132,28 +144,50 @@ struct tcp_ops {
     X(t, drop_bad_flags, "segments with flags that their state does not admit")                    \
     X(t, drop_no_conn, "segments for no connection and no listener")                               \
     X(t, drop_conns_full, "SYNs refused because every connection is in use")                       \
-    X(t, drop_backlog, "half-open connections given up to make room for newer ones")               \
-    X(t, drop_reset_queue, "RSTs not sent because too many were owed")                             \
+    X(t, drop_peer_full, "SYNs and handshakes refused because the address has enough connections") \
+    X(t, drop_stray_queue, "RSTs and SYN cookies not sent because too many were owed")             \
     X(t, drop_no_frame, "segments not sent because the port had no room")
 struct tcp_stats {
     TCP_STATS(STAT_FIELD, )
 };
 extern const struct stat_desc tcp_stat_descs[];
 
+/* When the size of the packets that a path takes is searched with probes (RFC 4821, 8899). As Linux
+ * numbers them. Routers that say what is too big (RFC 1191, 8201) are heard in any case. */
+enum tcp_mtu_probing {
+    TCP_MTU_PROBING_OFF,
+    TCP_MTU_PROBING_BLACK_HOLE, /* after timeouts of one large segment */
+    TCP_MTU_PROBING_ALWAYS,     /* from the first segment on, which is small */
+};
+
+enum tcp_ecn {
+    TCP_ECN_NEVER,
+    TCP_ECN_ANSWER, /* with peers that ask for it */
+    TCP_ECN_ASK,    /* our own SYNs ask for it, too */
+};
+
 struct tcp_config {
     struct mem_arena *arena;
     struct ip *ip;
     uint32_t conns_max;
-    uint32_t half_open_max;   /* in SYN-RECEIVED: beyond, the oldest is given up. Each may hold a
-                                 neighbour: fewer than eth_config.neigh_max */
-    uint32_t rcv_wnd_bytes;   /* receive window of each connection, at most 1 GiB */
-    uint32_t reasm_max;       /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
-                                 kept */
-    uint32_t watermark_mss;   /* new data is asked for when the window admits so many MSS */
-    uint32_t asked_max_bytes; /* asked for and not yet answered, per connection */
-    uint16_t mss_max;         /* 0: what the MTU allows */
-    const char *cc;           /* "cubic", "newreno" or "bbr" */
-    bool pacing;              /* bursts are spread over the round trip */
+    uint32_t half_open_max;  /* in SYN-RECEIVED: beyond, SYNs are answered with cookies (RFC 4987).
+                                Each may hold a neighbour: fewer than eth_config.neigh_max */
+    uint32_t peer_conns_max; /* open connections that one remote address (an IPv6 /64) may have with
+                                our listeners; more SYNs are not answered. 0: no limit. See
+                                tcp_peers_bytes */
+    uint32_t time_wait_max;  /* beyond so many in TIME-WAIT the oldest is ended; 0: beyond conns_max
+                                of all states */
+    enum tcp_ecn ecn;
+    uint32_t rcv_wnd_bytes;    /* receive window of each connection, at most 1 GiB */
+    uint32_t reasm_max;        /* buffers of 2 KiB for what arrives ahead of a gap; 0: none of it is
+                                  kept */
+    uint32_t reasm_ranges_max; /* pieces with gaps between them that a connection keeps: each
+                                  segment is compared with all of them */
+    uint32_t watermark_mss;    /* new data is asked for when the window admits so many MSS */
+    uint32_t asked_max_bytes;  /* asked for and not yet answered, per connection */
+    uint16_t mss_max;          /* 0: what the MTU allows */
+    const char *cc;            /* "cubic", "newreno" or "bbr" */
+    bool pacing;               /* bursts are spread over the round trip */
     uint32_t senders_max;  /* connections that send at the same time; 0: conns_max, at most 64 Ki */
     uint32_t ranges_max;   /* ranges of all their scoreboards; 0: two for each of them, and more */
     uint64_t secret[4];    /* random: initial sequence numbers, timestamps, table keys */
@@ -161,6 +195,7 @@ struct tcp_config {
     uint64_t user_timeout_ns; /* data unacknowledged so long ends the connection */
     uint64_t time_wait_ns;    /* 2 MSL */
     uint64_t fin_wait_2_ns;   /* a peer that never closes is given up after so long without data */
+    enum tcp_mtu_probing mtu_probing;
 };
 /* The values that a server wants; the caller sets arena, ip, secret and what it knows better. */
 struct tcp_config tcp_config_default(void);
@@ -173,7 +208,8 @@ void tcpip_close(struct tcp *tcp);
 #define TCP_LISTENERS_MAX 16
 must_check int tcp_listen(struct tcp *tcp, const struct ip_addr *addr, uint16_t port,
                           const struct tcp_ops *ops, void *app);
-/* No new connections on any port; those that are there go on. */
+/* No new connections on any port; those that are there, half-open ones too, go on. tcp_listen may
+ * be called again; a place is free when no half-open connection needs it. */
 void tcp_listen_stop(struct tcp *tcp);
 /* 0, -EADDRINUSE, -ENOBUFS, or what ip_flow_open says. `connected` or `closed` follows. */
 must_check int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *local,
@@ -201,7 +237,9 @@ void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *s
               uint32_t slice_count, uint64_t now_ns);
 /* `bytes` of what recv handed up are no longer kept: the window opens again. */
 void tcp_recved(struct tcp_conn *conn, uint32_t bytes);
-/* Our direction ends when everything written is sent (FIN). The peer may go on sending. */
+/* Our direction ends when everything written is sent (FIN). The peer may go on sending. Before the
+ * peer has answered our SYN there is nothing to end: `closed` is called with TCP_END_ABORTED before
+ * it returns. */
 void tcp_close(struct tcp_conn *conn);
 /* Resets the connection. `closed` is called with TCP_END_ABORTED before it returns. */
 void tcp_abort(struct tcp_conn *conn, uint64_t now_ns);
@@ -218,6 +256,7 @@ struct tcp_info {
     uint16_t local_port, remote_port;
     enum tcp_state state;
     uint16_t mss;
+    uint32_t path_mtu; /* size of the IP packets that full segments make */
     uint32_t cwnd, ssthresh, snd_wnd, rcv_wnd;
     uint32_t srtt_us, rttvar_us, rto_us;
     uint64_t written, asked, sent, acked; /* offsets in the stream */
@@ -248,6 +287,8 @@ const struct tcp_stats *tcp_stats(const struct tcp *tcp);
 const uint64_t *tcp_state_counts(const struct tcp *tcp);
 /* What the buffers of reasm_max take from the arena. */
 size_t tcp_reasm_bytes(uint32_t reasm_max);
+/* What a limit of connections by address takes. */
+size_t tcp_peers_bytes(uint32_t conns_max);
 /* Bytes of memory that one connection costs: the block and its share of the table. */
 size_t tcp_conn_bytes(void);
 

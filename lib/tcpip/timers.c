@@ -96,6 +96,7 @@ static void retransmission_timeout(struct tcp_conn *conn, uint64_t now_ns)
     }
     stat_inc(&tcp->stats.rto_fired);
     tcp_recovery_timeout(conn, now_ns);
+    tcp_mtu_timeout(conn, now_ns);
     conn->backoff += conn->backoff < UINT8_MAX;
     tcp_rto_arm(conn, now_ns);
     tcp_conn_ready(conn);
@@ -123,12 +124,23 @@ static bool early_timeout(struct tcp_conn *conn, uint64_t now_ns)
     return false;
 }
 
+/* RFC 9293 MUST-37: a peer that answers its probes may keep the window shut for ever. So the wait
+ * begins with the first probe that nothing has answered. */
+static bool gave_no_answer(struct tcp_conn *conn, uint64_t now_ns)
+{
+    if (conn->snd_wnd == 0 && !(conn->flags & CONN_PROBED)) {
+        conn->flags |= CONN_PROBED;
+        conn->progress_ns = now_ns;
+    }
+    return now_ns - conn->progress_ns >= conn->tcp->config.user_timeout_ns;
+}
+
 static void rto_due(struct tcp_conn *conn, uint64_t now_ns)
 {
     conn->rto_at_ns = 0;
     if (conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RECEIVED) {
         syn_timeout(conn, now_ns);
-    } else if (now_ns - conn->progress_ns >= conn->tcp->config.user_timeout_ns) {
+    } else if (gave_no_answer(conn, now_ns)) {
         give_up(conn, now_ns);
     } else if (early_timeout(conn, now_ns)) {
         return;
@@ -214,7 +226,7 @@ uint64_t tcp_next_ns(const struct tcp *tcp)
 {
     uint64_t next = timer_next_ns(&tcp->wheel);
 
-    if (tcp->pull_owed || tcp->reset_count)
+    if (tcp->pull_owed || tcp->stray_count)
         return tcp->now_ns;
     if (!list_empty(&tcp->time_wait))
         next =

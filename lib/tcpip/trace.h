@@ -143,7 +143,7 @@ struct trace_setup {
     bool tx_csum;
     uint8_t slices_max;
     uint32_t rcv_wnd_bytes;
-    uint32_t conns_max, half_open_max, reasm_max;
+    uint32_t conns_max, half_open_max, reasm_max, peer_conns_max, time_wait_max;
     uint32_t asked_max_bytes;
     uint32_t watermark_mss;
     uint16_t mss_max;

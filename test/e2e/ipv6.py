@@ -441,6 +441,34 @@ def vlan(world, digests):
     lab.sh('ip link del at5')
 
 
+def generator(world):
+    """stormload, too, has neighbours and routers of either family."""
+    program = os.environ.get('STORMLOAD', '')
+    if not os.access(program, os.X_OK):
+        lab.skip('a load generator over IPv6', 'STORMLOAD does not name a program')
+        return
+    lab.sh('ip addr add %s1/128 dev lo nodad' % FAR6)
+    listener = socket.create_server((FAR6 + '1', 80), family=socket.AF_INET6)
+    load = subprocess.Popen([program, '--port', 'tap:at6', '--host-addr', HOST6 + '/64', '--addr',
+                             SERVER6 + '/64', '--gateway', HOST6, '--requests', '1',
+                             '--connections', '1', 'http://[%s1]/' % FAR6],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    listener.settimeout(10)
+    try:
+        asker, peer = listener.accept()
+        asked = asker.recv(1000)
+        asker.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+        lab.ok(asked.startswith(b'GET / ') and peer[0] == SERVER6,
+               'stormload reaches a server behind a gateway')
+        asker.close()
+    except socket.timeout:
+        lab.ok(False, 'stormload reaches a server behind a gateway')
+    words = load.communicate(timeout=20)[1].decode()
+    lab.ok(load.returncode == 0, 'and takes its answer', words)
+    listener.close()
+    lab.sh('ip addr del %s1/128 dev lo' % FAR6)
+
+
 def main(world):
     if lab.STAND_IN:
         lab.skip('IPv6', 'is about this server alone')
@@ -452,7 +480,7 @@ def main(world):
     digests = files(world)
     for test, more in ((both_families, (digests,)), (host_and_icmp, (digests,)),
                        (duplicate_address, ()), (path_mtu, (digests,)), (routers, ()),
-                       (vlan, (digests,))):
+                       (vlan, (digests,)), (generator, ())):
         with lab.step(test.__name__):
             test(world, *more)
 

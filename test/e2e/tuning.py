@@ -4,6 +4,7 @@
 import http.client
 import json
 import random
+import socket
 import time
 
 import lab
@@ -15,6 +16,8 @@ MSS, TIMESTAMP_BYTES = 700, 12
 GHOST = lab.NET + '77'
 TIME_WAITS = 5
 KEEPALIVE_S = 2
+PEER_CONNS = 6
+REFUSED_S = 1.5          # a SYN and one more have had no answer
 FILM_BYTES = 3000000
 FILM_RATE, VIP_RATE = 2000000, 4000000  # bytes per second
 RULES = ('/vip/*=%d' % (8 * VIP_RATE), '*.mp4=%dk' % (8 * FILM_RATE // 1000))
@@ -64,6 +67,26 @@ def time_wait(server):
     lab.wait_for(lambda: waiting() == 0, 10)
     took = time.monotonic() - began
     lab.ok(waiting() == 0 and 1 < took < 8, '--time-wait 2: and forgotten', waiting(), took)
+
+
+def peer_conns(server):
+    """--peer-conns: so many from one address, and another one when one of them ends."""
+    held = [lab.connect(server) for _ in range(PEER_CONNS)]
+    try:
+        lab.connect(server, timeout_s=REFUSED_S).close()
+        refused = False
+    except socket.timeout:
+        refused = True
+    counted = server.metrics()['atlas_drops_total{layer="tcp",cause="peer_full"}']
+    lab.ok(refused and counted > 0, '--peer-conns: one more gets no answer', refused, counted)
+    held.pop().close()
+    try:
+        held.append(lab.connect(server))
+    except OSError as e:
+        lab.diag(repr(e))
+    lab.ok(len(held) == PEER_CONNS, '--peer-conns: until one of them ends', len(held))
+    for s in held:
+        s.close()
 
 
 def fetched(conn, path, size):
@@ -130,11 +153,13 @@ def main(world):
     lab.write_file(world.path('tree/small.bin'), rnd.randbytes(1000))
     server = world.serve(volume=world.pack(world.path('tree')),
                          more=['--mss', str(MSS), '--keepalive', str(KEEPALIVE_S),
-                               '--time-wait', '2', *(a for r in RULES for a in ('--rate', r))])
+                               '--time-wait', '2', '--peer-conns', str(PEER_CONNS),
+                               *(a for r in RULES for a in ('--rate', r))])
     link = Link(server.dev, lab.SERVER)
     largest_segment(server)
     keepalive(server, link)
     time_wait(server)
+    peer_conns(server)
     rates(server)
     well(server, 'other options')
     server.stop()

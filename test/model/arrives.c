@@ -148,6 +148,16 @@ static void syn_sent_state(struct model *m, const struct segment *seg, uint64_t 
 
 /* --- 3.10.7.4, before the first check: timestamps --------------------------------------------- */
 
+/* What is unacceptable is answered. Text and FIN may have come because an ACK was lost; other than
+ * that the answer may be limited. */
+static void answer(struct model *m, const struct segment *seg, uint64_t now_ns)
+{
+    if ((seg->len || (seg->flags & FIN)) && !(seg->flags & SYN))
+        model_need_ack(m, MODEL_NOW, now_ns);
+    else
+        model_need_challenge(m, now_ns);
+}
+
 /* RFC 7323 5.3 R1. */
 static enum verdict check_stamp(struct model *m, const struct segment *seg, uint64_t now_ns)
 {
@@ -160,10 +170,7 @@ static enum verdict check_stamp(struct model *m, const struct segment *seg, uint
     m->ts_void = now_ns - m->heard_ns > MODEL_STAMP_NS && model_choose(m, MODEL_FORGETS_STAMP);
     if (m->ts_void)
         return GOES_ON;
-    if (seg->len || (seg->flags & FIN))
-        model_need_ack(m, MODEL_NOW, now_ns);
-    else
-        model_need_challenge(m, now_ns);
+    answer(m, seg, now_ns);
     return DROPPED;
 }
 
@@ -253,10 +260,7 @@ static enum verdict unacceptable(struct model *m, struct segment *seg, uint64_t 
         return DROPPED;
     if (m->state == TCP_TIME_WAIT && (seg->flags & FIN))
         restart_time_wait(m, seg, now_ns);
-    if (seg->len || (seg->flags & FIN))
-        model_need_ack(m, MODEL_NOW, now_ns);
-    else
-        model_need_challenge(m, now_ns);
+    answer(m, seg, now_ns);
     return DROPPED;
 }
 

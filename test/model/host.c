@@ -305,7 +305,7 @@ bool host_open(struct host *host, struct world *world, const struct host_habits 
         .depth = PIPE_DEPTH,
     };
     struct tcp_config config = tcp_config_default();
-    struct nmio_port *ports[2];
+    struct net_link link = {.world = world};
     uint8_t frame[SEGMENT_FRAME_MAX];
 
     *host = (struct host){
@@ -321,12 +321,12 @@ bool host_open(struct host *host, struct world *world, const struct host_habits 
     config.user_timeout_ns = habits->config.user_timeout_ns;
     config.time_wait_ns = habits->config.time_wait_ns;
     config.fin_wait_2_ns = habits->config.fin_wait_2_ns;
-    if (nmio_pipe_open(ports, world->arena, &pipe) < 0 ||
-        net_host_open(&host->net, world, HOST_NUMBER, ports[0], &config) < 0)
+    if (nmio_pipe_open(link.ports, world->arena, &pipe) < 0 ||
+        net_host_open(&host->net, &link, HOST_NUMBER, &config) < 0)
         return world_fail(world, "the host does not fit into the arena");
     host->net.admit = segment_arrives;
     host->net.arg = host;
-    host->peer = ports[1];
+    host->peer = link.ports[!HOST_NUMBER];
     put_frame(host, frame, segment_write_arp(frame, false, &host->ends));
     host_turn(host);
     host_turn_done(host);

@@ -155,9 +155,13 @@ void model_recved(struct model *m, uint32_t bytes)
         model_need_ack(m, MODEL_NOW, 0);
 }
 
-/* CLOSE. The state changes when the FIN is sent: model_sent. */
+/* CLOSE. In SYN-SENT the TCB is deleted; else the state changes with the FIN: model_sent. */
 void model_close(struct model *m, uint64_t now_ns)
 {
+    if (m->state == TCP_SYN_SENT) {
+        model_end(m, TCP_END_ABORTED);
+        return;
+    }
     begins_to_owe(m, now_ns);
     m->closing = true;
 }

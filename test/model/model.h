@@ -37,7 +37,7 @@
  * may be set or not patience     how long a stranger's SYN is remembered, when a peer that does not
  * answer is given up: not before its time, not much later. In TIME-WAIT the peer's own FIN again
  * starts the 2 MSL anew, other segments may close        FIN-WAIT-1 and LAST-ACK begin when the FIN
- * is sent; a CLOSE before ESTABLISHED waits for it. An abort after both FINs may be silent
+ * is sent; a CLOSE in SYN-RECEIVED waits for it. An abort after both FINs may be silent
  *
  * Where the choice shows only later, the model follows both ways: see enum model_choice and
  * worlds.h.

@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-#define SCRIBBLE 0xdb
+#define SCRIBBLE    0xdb
+#define APP_MSS_MAX 8960u /* in the largest frames that are drawn */
 
 const char *app_end_name(enum tcp_end end)
 {
@@ -293,7 +294,10 @@ static void side_opened(struct app_side *side, struct tcp_conn *conn)
     if (side->opened)
         side_fail(side, "opened twice", 0, 0);
     side->opened = true;
+    side->opened_ns = side->host->world->now_ns;
     side->conn = conn;
+    if (side->rate_bps)
+        tcp_set_rate(conn, side->rate_bps);
     side_trace(side, "is open", side->total, 0);
     side_write(&side->write);
 }
@@ -310,7 +314,8 @@ static void side_connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /* The flow that connected last with these ports: they may have been used before. */
-static struct app_flow *flow_find(struct app_host *host, uint16_t local_port, uint16_t remote_port)
+static struct app_flow *flow_of_ports(struct app_host *host, uint16_t local_port,
+                                      uint16_t remote_port)
 {
     struct app_flow *found = NULL;
 
@@ -331,7 +336,7 @@ static void *host_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
     struct tcp_info info;
 
     tcp_conn_info(conn, &info);
-    flow = flow_find(host, info.local_port, info.remote_port);
+    flow = flow_of_ports(host, info.local_port, info.remote_port);
     if (!flow) {
         world_fail(host->world, "%s: accepted from port %u, which nobody opened", host->net.name,
                    info.remote_port);
@@ -343,6 +348,19 @@ static void *host_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
         side_fail(&flow->sides[1], "accepted although it does not listen", flow->kind, 0);
     side_opened(&flow->sides[1], conn);
     return &flow->sides[1];
+}
+
+/* Nothing goes faster than its cap, beyond a burst: a portion worth a read of the disk, or what two
+ * ticks of the timer carry. */
+static void check_rate(struct app_side *side, uint64_t offset, uint64_t now_ns)
+{
+    uint64_t burst =
+        max_u64((uint64_t)side->host->watermark_mss * APP_MSS_MAX, side->rate_bps * 4 / 1000) +
+        2 * APP_MSS_MAX;
+    double most = (double)side->rate_bps * (double)(now_ns - side->opened_ns) / NS_PER_S;
+
+    if (side->rate_bps && (double)offset > most + (double)burst)
+        side_fail(side, "faster than its cap", offset, (uint64_t)most);
 }
 
 static void side_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)
@@ -358,6 +376,7 @@ static void side_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64
     /* The world sees both ends: nobody acknowledges what did not arrive. */
     if (offset > side->peer->received && side->peer->opened)
         side_fail(side, "acknowledged what was not received", offset, side->peer->received);
+    check_rate(side, offset, now_ns);
     side->acked = offset;
 }
 
@@ -487,10 +506,10 @@ void app_connect(struct app_side *side)
 {
     struct app_flow *flow = side->flow;
     uint32_t self = side == &flow->sides[1];
-    struct ip_prefix local = net_prefix(self), remote = net_prefix(!self);
     struct world *world = side->host->world;
-    int err = tcp_connect(side->host->net.tcp, &side->conn, &local.addr, flow->ports[self],
-                          &remote.addr, flow->ports[!self], &app_ops, side, world->now_ns);
+    int err =
+        tcp_connect(side->host->net.tcp, &side->conn, &side->host->net.addr, flow->ports[self],
+                    &side->peer->host->net.addr, flow->ports[!self], &app_ops, side, world->now_ns);
 
     side_trace(side, "connects from and to", flow->ports[self], flow->ports[!self]);
     if (err) {

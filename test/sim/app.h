@@ -48,6 +48,7 @@ struct app_host {
     struct mem_chunk **sent; /* chunks in APP_CHUNK_SENT */
     uint32_t sent_count;
     uint32_t rcv_wnd_bytes;
+    uint32_t watermark_mss;
     struct app_flow *flows;
     uint32_t flow_count;
     uint64_t started_count;
@@ -75,10 +76,12 @@ struct app_side {
     uint64_t close_after_ns; /* hesitates before closing */
     uint64_t stop_at;        /* stops reading when so much was received: the window closes */
     uint64_t stop_ns;        /* for so long */
+    uint64_t rate_bps;       /* tcp_set_rate; 0: no cap */
     /* How far it has come. */
     bool opened, closing, closed_out, peer_closed, ended, aborting;
     enum tcp_end end;
     uint64_t written, acked, received, promised;
+    uint64_t opened_ns;
     uint64_t kept; /* of what was received, not given back yet */
     bool stopped;
     struct world_event write, give, answer, close;

@@ -5,159 +5,195 @@
 
 #include <errno.h>
 
-/* --- the link --------------------------------------------------------------------------------- */
+#define PREFIX_BITS   24
+#define ROUTER_NUMBER 254
 
-/* An Ethernet's MTU mostly; else a tunnel's, the smallest that RFC 9293's default MSS implies, a
- * jumbo's. */
-static uint32_t draw_mtu(struct rand *rand)
+/* Under way in the middlebox, both directions together: two windows of 12 MB. */
+#define BOX_PACKETS 32768
+
+struct ip_addr net_addr(bool routed, uint32_t host)
 {
-    static const uint32_t mtus[] = {1500, 1500, 1500, 1500, 1492, 1280, 576, 9000};
+    uint8_t near[4] = {192, 0, 2, (uint8_t)(host + 1)},
+            far[4] = {198, 51, 100, (uint8_t)(host + 1)};
 
-    return mtus[rand_below(rand, array_len(mtus))];
-}
-
-static struct nmio_pipe_config draw_pipe(struct rand *rand)
-{
-    struct nmio_pipe_config pipe = {
-        .caps = {.mtu = draw_mtu(rand), .mac = {0x02, 0, 0, 0, 0, 0x10}},
-        /* Sometimes a queue so short that bursts overflow it. */
-        .depth = (uint32_t)(rand_chance(rand, 0.2) ? world_range(rand, 4, 32) : 256),
-    };
-
-    pipe.caps.slices_max = (uint8_t)world_range(rand, 1, NMIO_SLICES_MAX);
-    pipe.caps.tx_csum = rand_chance(rand, 0.5);
-    if (pipe.caps.tx_csum && rand_chance(rand, 0.6))
-        pipe.caps.gso_bytes = (uint32_t)world_range(rand, pipe.caps.mtu, 65535);
-    return pipe;
-}
-
-/* Each kind of fault is there or not; where it is, mild is as likely as severe. */
-static double draw_rate(struct rand *rand, double chance, double most)
-{
-    if (!rand_chance(rand, chance))
-        return 0;
-    return most * (double)world_range_log(rand, 1, 1024) / 1024;
-}
-
-static struct nmio_fault_config draw_faults(struct rand *rand)
-{
-    struct nmio_fault_config faults = {
-        .seed = rand_u64(rand),
-        .loss = draw_rate(rand, 0.6, 0.2),
-        .duplicate = draw_rate(rand, 0.3, 0.1),
-        .reorder = draw_rate(rand, 0.3, 0.1),
-        .corrupt = draw_rate(rand, 0.3, 0.05),
-        .delay_ns = rand_chance(rand, 0.2) ? 0 : world_range_log(rand, NS_PER_US, 100 * NS_PER_MS),
-    };
-
-    faults.reorder_ns = world_range_log(rand, NS_PER_US, 100 * NS_PER_MS);
-    return faults;
-}
-
-static void note_faults(const struct net_params *params, struct world *world, uint32_t host)
-{
-    const struct nmio_fault_config *f = &params->faults[host].config;
-
-    if (!params->faults[host].on)
-        return;
-    world_note(world,
-               " fault[%u]{loss=%.4f dup=%.4f reorder=%.4f by %.3fms corrupt=%.4f delay=%.3fms%s}",
-               host, f->loss, f->duplicate, f->reorder, (double)f->reorder_ns / NS_PER_MS,
-               f->corrupt, (double)f->delay_ns / NS_PER_MS, f->rx_only ? " rx only" : "");
-}
-
-void net_draw(struct net_params *params, struct world *world)
-{
-    struct rand *rand = &world->draw;
-    bool both = rand_chance(rand, 0.4), none = rand_chance(rand, 0.1);
-    uint64_t only = rand_below(rand, NET_HOSTS);
-
-    *params = (struct net_params){.pipe = draw_pipe(rand)};
-    for (uint32_t host = 0; host < NET_HOSTS; host++) {
-        struct nmio_fault_config faults = draw_faults(rand);
-
-        /* Two fault ports: each harms what it receives. One: it harms both directions. */
-        faults.rx_only = both;
-        if (none || (!both && host != only))
-            continue;
-        params->faults[host] = (struct net_faults){true, faults};
-        params->harm += (both ? 1 : 2) * (faults.loss + faults.corrupt + faults.reorder);
-        params->delay_ns += (both ? 1 : 2) * faults.delay_ns;
-    }
-    world_note(world, "mtu=%u depth=%u slices=%u csum=%d gso=%u", params->pipe.caps.mtu,
-               params->pipe.depth, params->pipe.caps.slices_max, params->pipe.caps.tx_csum,
-               params->pipe.caps.gso_bytes);
-    for (uint32_t host = 0; host < NET_HOSTS; host++)
-        note_faults(params, world, host);
-}
-
-bool net_is_perfect(const struct net_params *params)
-{
-    return !params->faults[0].on && !params->faults[1].on;
-}
-
-static int port_stack(struct nmio_port **port, const struct net_faults *faults, struct world *world)
-{
-    struct nmio_port *on_top;
-    int err;
-
-    if (!faults->on)
-        return 0;
-    err = nmio_fault_open(&on_top, *port, world->arena, &faults->config);
-    if (!err)
-        *port = on_top;
-    return err;
-}
-
-int net_link_open(struct nmio_port *ports[NET_HOSTS], const struct net_params *params,
-                  struct world *world)
-{
-    struct nmio_port *captured;
-    int err = nmio_pipe_open(ports, world->arena, &params->pipe);
-
-    if (err)
-        return err;
-    for (uint32_t host = 0; host < NET_HOSTS && !err; host++)
-        err = port_stack(&ports[host], &params->faults[host], world);
-    if (!err && world->pcap_path) {
-        err = nmio_pcap_open(&captured, ports[0], world->pcap_path, 0);
-        if (!err)
-            ports[0] = captured;
-    }
-    if (err) {
-        nmio_close(ports[0]);
-        nmio_close(ports[1]);
-    }
-    return err;
+    return ip_addr_v4(routed && host ? far : near);
 }
 
 struct ip_prefix net_prefix(uint32_t host)
 {
-    uint8_t v4[4] = {192, 0, 2, (uint8_t)(host + 1)};
+    return (struct ip_prefix){.addr = net_addr(false, host), .bits = PREFIX_BITS};
+}
 
-    return (struct ip_prefix){.addr = ip_addr_v4(v4), .bits = 24};
+/* Where the links are routed each host is also the router of the other one, and has an address in
+ * the other one's prefix for that. */
+static struct ip_addr router_of(uint32_t host)
+{
+    struct ip_addr addr = net_addr(true, host);
+
+    addr.b[15] = ROUTER_NUMBER;
+    return addr;
+}
+
+/* --- the link --------------------------------------------------------------------------------- */
+
+bool net_is_perfect(const struct net_params *params)
+{
+    return !params->faults[0].on && !params->faults[1].on && !params->far && !params->gates[0].on &&
+           !params->gates[1].on;
+}
+
+static int port_stack(struct net_link *link, const struct net_params *params, uint32_t host)
+{
+    const struct net_faults *faults = &params->faults[host];
+    struct gate_config gate = params->gates[host].config;
+    struct nmio_port **port = &link->ports[host], *on_top;
+    struct world *world = link->world;
+    int err = 0;
+
+    if (faults->on) {
+        err = nmio_fault_open(&on_top, *port, world->arena, &faults->config);
+        if (err)
+            return err;
+        *port = on_top;
+    }
+    if (!params->gates[host].on)
+        return 0;
+    gate.mtu_from_ns += world->now_ns;
+    gate.mtu_until_ns += world->now_ns;
+    if (gate.moves_at_ns != WORLD_NEVER)
+        gate.moves_at_ns += world->now_ns;
+    gate.addr = net_addr(params->routed, host);
+    err = gate_open(&on_top, *port, &gate);
+    if (err)
+        return err;
+    *port = link->gates[host] = on_top;
+    return 0;
+}
+
+/* Two pipes and a middlebox: the ends at the hosts have the addresses that those of one pipe would
+ * have. */
+static int open_far(struct net_link *link, const struct net_params *params)
+{
+    struct mem_arena *arena = link->world->arena;
+    struct nmio_port *left[2] = {NULL, NULL}, *right[2] = {NULL, NULL};
+    struct box_config config = {.arena = arena,
+                                .settings = {params->ways[0], params->ways[1]},
+                                .seed = params->seed,
+                                .packets = BOX_PACKETS,
+                                .mtu = params->pipe.caps.mtu};
+    int err = nmio_pipe_open(left, arena, &params->pipe);
+
+    if (!err)
+        err = nmio_pipe_open(right, arena, &params->pipe);
+    config.left = left[1];
+    config.right = right[0];
+    if (!err)
+        err = box_open(&link->box, &config, link->world->now_ns);
+    if (!err) {
+        link->ports[0] = left[0];
+        link->ports[1] = right[1];
+        return 0;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        if (left[i])
+            nmio_close(left[i]);
+        if (right[i])
+            nmio_close(right[i]);
+    }
+    return err;
+}
+
+int net_link_open(struct net_link *link, const struct net_params *params, struct world *world)
+{
+    struct nmio_port *captured;
+    int err;
+
+    *link = (struct net_link){.world = world, .routed = params->routed};
+    err = params->far ? open_far(link, params)
+                      : nmio_pipe_open(link->ports, world->arena, &params->pipe);
+    if (err)
+        return err;
+    for (uint32_t host = 0; host < NET_HOSTS && !err; host++)
+        err = port_stack(link, params, host);
+    if (!err && world->pcap_path) {
+        err = nmio_pcap_open(&captured, link->ports[0], world->pcap_path, 0);
+        if (!err)
+            link->ports[0] = captured;
+    }
+    if (err) {
+        nmio_close(link->ports[0]);
+        nmio_close(link->ports[1]);
+        net_link_close(link);
+    }
+    return err;
+}
+
+void net_link_close(struct net_link *link)
+{
+    if (link->box)
+        box_close(link->box);
+    link->box = NULL;
+}
+
+static uint64_t box_events(const struct box *box)
+{
+    uint64_t events = 0;
+
+    for (unsigned d = 0; d < DIRECTIONS; d++)
+        events +=
+            stat_get(&box_path(box, d)->stats.packets) + stat_get(&box_path(box, d)->stats.sent);
+    return events;
+}
+
+static enum world_verdict box_turn(void *arg)
+{
+    struct net_link *link = arg;
+    uint64_t before = box_events(link->box);
+
+    box_receive(link->box, link->world->now_ns);
+    box_send(link->box, link->world->now_ns);
+    return box_events(link->box) != before ? WORLD_BUSY : WORLD_IDLE;
+}
+
+static uint64_t link_next_ns(void *arg)
+{
+    struct net_link *link = arg;
+
+    return box_next_ns(link->box);
+}
+
+bool net_link_actor(struct net_link *link, struct world_actor *actor)
+{
+    *actor = (struct world_actor){"middlebox", box_turn, link_next_ns, link};
+    return link->box;
 }
 
 /* --- a host ----------------------------------------------------------------------------------- */
 
-int net_host_open(struct net_host *host, struct world *world, uint32_t number,
-                  struct nmio_port *port, struct tcp_config *config)
+int net_host_open(struct net_host *host, const struct net_link *link, uint32_t number,
+                  struct tcp_config *config)
 {
-    struct ip_prefix prefix = net_prefix(number);
+    struct world *world = link->world;
+    struct ip_prefix prefix = {.addr = net_addr(link->routed, number), .bits = PREFIX_BITS};
+    struct ip_addr addrs[] = {prefix.addr, router_of(!number)}, router = router_of(number);
     struct eth_config eth = {.arena = world->arena,
-                             .port = port,
-                             .addrs = &prefix.addr,
-                             .addr_count = 1,
+                             .port = link->ports[number],
+                             .addrs = addrs,
+                             .addr_count = link->routed ? 2 : 1,
                              .neigh_max = 16,
                              .hash_key = {rand_u64(&world->draw), rand_u64(&world->draw)}};
     struct ip_config ip = {.arena = world->arena,
                            .prefixes = &prefix,
                            .prefix_count = 1,
+                           .gateway = link->routed ? &router : NULL,
                            .secret = {rand_u64(&world->draw), rand_u64(&world->draw)}};
     int err;
 
-    *host = (struct net_host){
-        .world = world, .name = number ? "server" : "client", .number = number, .port = port};
+    *host = (struct net_host){.world = world,
+                              .name = number ? "server" : "client",
+                              .number = number,
+                              .addr = prefix.addr,
+                              .port = link->ports[number]};
     config->arena = world->arena;
     for (size_t i = 0; i < array_len(config->secret); i++)
         config->secret[i] = rand_u64(&world->draw);
@@ -245,6 +281,18 @@ void net_host_trace(const struct net_host *host)
     net_trace_stats(host->world, "eth", eth_stat_descs, eth_stats(host->eth));
     net_trace_stats(host->world, "ip", ip_stat_descs, ip_stats(host->ip));
     net_trace_stats(host->world, "tcp", tcp_stat_descs, tcp_stats(host->tcp));
+}
+
+void net_link_trace(const struct net_link *link)
+{
+    static const char *const ways[DIRECTIONS] = {[TO_RIGHT] = "to server", [TO_LEFT] = "to client"};
+
+    for (uint32_t i = 0; i < NET_HOSTS; i++)
+        if (link->gates[i])
+            net_trace_stats(link->world, i ? "server's gate" : "client's gate", gate_stat_descs,
+                            gate_stats(link->gates[i]));
+    for (unsigned d = 0; link->box && d < DIRECTIONS; d++)
+        net_trace_stats(link->world, ways[d], path_stat_descs, &box_path(link->box, d)->stats);
 }
 
 static void host_packet(struct net_host *host, struct nmio_pkt *pkt)

@@ -7,10 +7,11 @@
  * find most mistakes, and thousands of them fit into a minute.
  */
 #include "app.h"
+#include "audit.h"
 #include "base/bytes.h"
 #include "runner.h"
 
-#define ARENA_BYTES             (384ull << 20) /* address space: untouched pages cost nothing */
+#define ARENA_BYTES             (1ull << 30) /* address space: untouched pages cost nothing */
 #define SERVER_PORT             80
 #define DEAF_PORT               81 /* nobody listens */
 #define REJECT_PORT             82 /* a listener whose accept says no */
@@ -19,23 +20,37 @@
 
 /* A day of virtual time: the slowest runs lose a fifth of everything, both ways, and take hours. */
 #define RUN_LIMIT_NS (86400 * NS_PER_S)
+/* What a round trip costs beyond what was drawn: a delayed ACK, and ticks of timers. */
+#define ROUND_EXTRA_NS (50 * NS_PER_MS)
+/* A loss costs a timeout or two. */
+#define LOSS_NS (2 * NS_PER_S)
+/* A path that narrows without a word is found out by timeouts that double. */
+#define HOLE_NS (120 * NS_PER_S)
+/* Neighbours and SYNs that are asked for again. */
+#define SETTLE_NS (60 * NS_PER_S)
+/* The sum of the worst is never reached, nor is it far away. */
+#define DEADLINE_FACTOR 2
+#define ROUND_BYTES     536
+#define ROUNDS_MIN      8
 /* Half-open leftovers of old SYNs are given up after their last retry. */
 #define LEFTOVER_LIMIT_NS (400 * NS_PER_S)
 /* Exchanges fail so rarely that no connection may time out or be reset for it. */
 #define GENTLE_HARM_MAX 0.06
 /* Where more goes wrong, every other byte waits for a timeout: megabytes would take days. */
-#define MEGABYTES_HARM_MAX 0.2
+#define MEGABYTES_TOIL_MAX 0.2
 
 struct scenario {
     struct world *world;
     struct pattern pattern;
     struct net_params net;
+    struct net_link link;
     struct tcp_config tcp[NET_HOSTS];
     struct app_habits habits[NET_HOSTS];
     struct app_host hosts[NET_HOSTS];
     struct app_flow flows[APP_FLOWS_MAX];
     uint32_t flow_count;
     uint64_t lateness_ns;
+    uint64_t limit_ns;       /* until every side has ended */
     uint64_t quiet_since_ns; /* every side has ended; 0: not yet */
     bool gentle;
 };
@@ -45,11 +60,12 @@ struct scenario {
 struct mood { /* what the connections of this run are like */
     uint64_t bytes_max;
     uint64_t start_spread_ns;
-    double odd, disturbed, stop;
+    double odd, disturbed, stop, capped;
 };
 
 static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
 {
+    static const char *const algorithms[] = {"cubic", "newreno", "bbr"};
     struct tcp_config config = tcp_config_default();
 
     config.conns_max = s->flow_count + (uint32_t)world_range(rand, 1, 16);
@@ -62,6 +78,8 @@ static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
     config.asked_max_bytes = (uint32_t)world_range_log(rand, 16384, 1 << 20);
     if (rand_chance(rand, 0.3))
         config.mss_max = (uint16_t)world_range(rand, 88, 1460);
+    config.cc = algorithms[rand_below(rand, array_len(algorithms))];
+    config.pacing = rand_chance(rand, 0.5);
     config.keepalive_ns = world_range(rand, 5, 75) * NS_PER_S;
     config.user_timeout_ns = world_range(rand, 120, 600) * NS_PER_S;
     config.fin_wait_2_ns = world_range(rand, 300, 600) * NS_PER_S;
@@ -87,12 +105,12 @@ static struct app_habits draw_habits(struct rand *rand)
     return habits;
 }
 
-static struct mood draw_mood(struct rand *rand, double harm, uint32_t *flow_count)
+static struct mood draw_mood(struct rand *rand, double toil, uint32_t *flow_count)
 {
     static const uint64_t bytes_max[] = {20000, 20000, 20000, 300000, 300000, 4 << 20};
     struct mood mood = {.bytes_max = bytes_max[rand_below(rand, array_len(bytes_max))]};
 
-    if (harm > MEGABYTES_HARM_MAX)
+    if (toil > MEGABYTES_TOIL_MAX)
         mood.bytes_max = min_u64(mood.bytes_max, 300000);
     *flow_count = (uint32_t)world_range(rand, 1, 4);
     if (rand_chance(rand, 0.2))
@@ -103,6 +121,7 @@ static struct mood draw_mood(struct rand *rand, double harm, uint32_t *flow_coun
     mood.odd = rand_chance(rand, 0.3) ? 0.4 : 0;
     mood.disturbed = rand_chance(rand, 0.3) ? 0.4 : 0;
     mood.stop = rand_chance(rand, 0.2) ? 0.5 : 0;
+    mood.capped = rand_chance(rand, 0.2) ? 0.5 : 0;
     return mood;
 }
 
@@ -114,6 +133,8 @@ static void draw_side(struct rand *rand, struct app_side *side, const struct moo
     /* At most some 32 writes each, or one. */
     side->step = max_u64(1, rand_chance(rand, 0.5) ? side->total : side->total / 16);
     side->pause_ns = world_range_log(rand, 1, NS_PER_S);
+    if (rand_chance(rand, mood->capped)) /* a minute, at most */
+        side->rate_bps = world_range_log(rand, side->total / 60 + 1, 100000000);
     side->close_last = may_close_last && rand_chance(rand, 0.5);
     if (rand_chance(rand, 0.3))
         side->close_after_ns = world_range_log(rand, NS_PER_US, 10 * NS_PER_S);
@@ -165,26 +186,74 @@ static void draw_flow(struct rand *rand, struct scenario *s, struct app_flow *fl
     draw_ports(rand, s, flow);
 }
 
+/* --- how long it may take --------------------------------------------------------------------- */
+
+/* When the last byte of this side could have been written, and read, if nothing were in the way. */
+static uint64_t plan_ns(const struct app_side *side)
+{
+    uint64_t writes = 2 * (side->total / max_u64(side->step, 1) + 1);
+
+    return writes * side->pause_ns + side->close_after_ns + side->stop_ns +
+           (side->rate_bps ? side->total * NS_PER_S / side->rate_bps : 0);
+}
+
+/* In steps of which each needs a round trip: the receiver's window, or a segment where it is less.
+ */
+static uint64_t rounds(const struct scenario *s, const struct app_side *side, uint32_t number)
+{
+    uint64_t window = s->tcp[!number].rcv_wnd_bytes / 2;
+
+    return side->total / max_u64(min_u64(window, ROUND_BYTES), 1) + ROUNDS_MIN;
+}
+
+/*
+ * Nobody waits without an end, and where little goes wrong there is a time by which all must be
+ * over, however it went: every write, read, answer of the disk and loss that was drawn, one after
+ * the other. Elsewhere timeouts of a minute follow one another, and a day has to do.
+ */
+static uint64_t deadline_ns(const struct scenario *s)
+{
+    uint64_t start_ns = 0, plans_ns = 0, steps = 0, round_ns, hole_ns = 0;
+
+    for (uint32_t i = 0; i < s->flow_count; i++) {
+        start_ns = max_u64(start_ns, s->flows[i].start_after_ns);
+        for (uint32_t k = 0; k < NET_HOSTS; k++) {
+            plans_ns += plan_ns(&s->flows[i].sides[k]);
+            steps += rounds(s, &s->flows[i].sides[k], k);
+        }
+    }
+    round_ns = s->net.delay_ns + s->lateness_ns + ROUND_EXTRA_NS;
+    for (uint32_t k = 0; k < NET_HOSTS; k++) {
+        round_ns += s->habits[k].later_ns + s->habits[k].keep_ns;
+        hole_ns += s->net.gates[k].config.mtu ? HOLE_NS : 0;
+    }
+    return start_ns + DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
+                                         (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
 static void note(struct scenario *s, const struct mood *mood)
 {
     struct world *world = s->world;
 
     world_note(world,
-               " flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f late=%llu us",
-               s->flow_count, (unsigned long long)mood->bytes_max,
+               "%s flows=%u bytes<=%llu spread=%.3fs odd=%.1f disturbed=%.1f stop=%.1f capped=%.1f"
+               " late=%llu us",
+               s->net.routed ? " routed" : "", s->flow_count, (unsigned long long)mood->bytes_max,
                (double)mood->start_spread_ns / NS_PER_S, mood->odd, mood->disturbed, mood->stop,
-               (unsigned long long)(s->lateness_ns / NS_PER_US));
+               mood->capped, (unsigned long long)(s->lateness_ns / NS_PER_US));
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         const struct tcp_config *t = &s->tcp[i];
         const struct app_habits *h = &s->habits[i];
 
         world_note(world,
-                   " %s{conns=%u half=%u wnd=%u mark=%u asked=%u mss=%u keep=%llus ut=%llus"
+                   " %s{%s%s conns=%u half=%u wnd=%u mark=%u asked=%u mss=%u keep=%llus ut=%llus"
                    " tw=%llus chunks=%ux%u refuse=%.1f short=%.1f unowned=%.1f later=%.1f"
                    " %.3fms keep=%.1f %.3fms}",
-                   i ? "server" : "client", t->conns_max, t->half_open_max, t->rcv_wnd_bytes,
-                   t->watermark_mss, t->asked_max_bytes, t->mss_max,
-                   (unsigned long long)(t->keepalive_ns / NS_PER_S),
+                   i ? "server" : "client", t->cc, t->pacing ? " paced" : "", t->conns_max,
+                   t->half_open_max, t->rcv_wnd_bytes, t->watermark_mss, t->asked_max_bytes,
+                   t->mss_max, (unsigned long long)(t->keepalive_ns / NS_PER_S),
                    (unsigned long long)(t->user_timeout_ns / NS_PER_S),
                    (unsigned long long)(t->time_wait_ns / NS_PER_S), h->chunk_count, h->chunk_bytes,
                    h->refuse, h->shorten, h->unowned, h->later, (double)h->later_ns / NS_PER_MS,
@@ -198,15 +267,16 @@ static void scenario_draw(struct scenario *s)
     struct mood mood;
 
     net_draw(&s->net, s->world);
-    mood = draw_mood(rand, s->net.harm, &s->flow_count);
+    s->net.routed = rand_chance(rand, 0.3);
+    mood = draw_mood(rand, s->net.toil, &s->flow_count);
     s->lateness_ns = rand_chance(rand, 0.3) ? world_range_log(rand, 1, 2 * NS_PER_MS) : 0;
     for (uint32_t i = 0; i < NET_HOSTS; i++) {
         s->tcp[i] = draw_tcp(rand, s);
         s->habits[i] = draw_habits(rand);
     }
     /* SYNs that come together and find a queue full come together again, until they give up. */
-    s->gentle = s->net.harm <= GENTLE_HARM_MAX && s->tcp[1].half_open_max >= s->flow_count &&
-                s->net.pipe.depth >= 4 * s->flow_count;
+    s->gentle = s->net.harm <= GENTLE_HARM_MAX && !s->net.slow &&
+                s->tcp[1].half_open_max >= s->flow_count && s->net.pipe.depth >= 4 * s->flow_count;
     for (uint32_t i = 0; i < s->flow_count; i++) {
         app_flow_init(&s->flows[i], s->world, s->hosts, i);
         draw_flow(rand, s, &s->flows[i], &mood);
@@ -216,6 +286,10 @@ static void scenario_draw(struct scenario *s)
     if (s->gentle && mood.disturbed == 0 && mood.odd == 0 && rand_chance(rand, 0.5))
         s->tcp[0].keepalive_ns = s->tcp[1].keepalive_ns = 0;
     note(s, &mood);
+    s->limit_ns = RUN_LIMIT_NS;
+    if (s->gentle && mood.disturbed == 0)
+        s->limit_ns = min_u64(deadline_ns(s), RUN_LIMIT_NS);
+    world_note(s->world, " limit=%llus", (unsigned long long)(s->limit_ns / NS_PER_S));
 }
 
 /* --- what happens to a flow ------------------------------------------------------------------- */
@@ -323,6 +397,8 @@ static void check_host(struct app_host *host)
     uint64_t tally[TCP_STATES] = {0};
 
     app_host_sweep(host);
+    if (!audit_tcp(host->world, host->net.tcp, host->net.name))
+        return;
     for (struct tcp_conn *conn = tcp_conn_next(host->net.tcp, NULL); conn;
          conn = tcp_conn_next(host->net.tcp, conn)) {
         if (!check_conn(host, conn))
@@ -348,6 +424,8 @@ static void inspect(void *arg)
         check_host(&s->hosts[i]);
     if (!flows_over(s)) {
         s->quiet_since_ns = 0;
+        if (now_ns - s->world->start_ns > s->limit_ns)
+            world_fail(s->world, "not over by the deadline");
         return;
     }
     if (!s->quiet_since_ns)
@@ -409,6 +487,39 @@ static void check_flow(struct scenario *s, const struct app_flow *flow)
     }
 }
 
+static bool expect_sum(const struct app_host *host, const char *what, uint64_t counted,
+                       uint64_t least, uint64_t most)
+{
+    if (counted >= least && counted <= most)
+        return true;
+    return world_fail(host->world, "%s: %s says %llu, the application knows of %llu to %llu",
+                      host->net.name, what, (unsigned long long)counted, (unsigned long long)least,
+                      (unsigned long long)most);
+}
+
+/* What the stack has counted is what the application has seen. */
+static void check_counters(struct app_host *host)
+{
+    const struct tcp_stats *stats = tcp_stats(host->net.tcp);
+    uint64_t acked = 0, received = 0, promised = 0, written = 0;
+    bool told = true;
+
+    for (uint32_t i = 0; i < host->flow_count; i++) {
+        const struct app_side *side = &host->flows[i].sides[host->net.number];
+
+        acked += side->acked;
+        received += side->received;
+        promised += side->promised;
+        written += side->written;
+        told &= !side->ended || side->end == TCP_END_DONE;
+    }
+    /* Who aborts is not told of what is acknowledged from then on. */
+    expect_sum(host, "bytes_in", stat_get(&stats->bytes_in), received, received);
+    expect_sum(host, "bytes_acked", stat_get(&stats->bytes_acked), acked, told ? acked : written);
+    expect_sum(host, "bytes_out less retrans_bytes",
+               stat_get(&stats->bytes_out) - stat_get(&stats->retrans_bytes), acked, promised);
+}
+
 static void check_timeouts(struct scenario *s)
 {
     struct nmio_port *ports[] = {s->hosts[0].net.port, s->hosts[1].net.port};
@@ -439,10 +550,10 @@ static uint64_t host_next_ns(void *arg)
     return net_host_next_ns(&host->net);
 }
 
-static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port)
+static int host_open(struct scenario *s, uint32_t number)
 {
     struct app_host *host = &s->hosts[number];
-    int err = net_host_open(&host->net, s->world, number, port, &s->tcp[number]);
+    int err = net_host_open(&host->net, &s->link, number, &s->tcp[number]);
 
     if (err)
         return err;
@@ -451,6 +562,7 @@ static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port
     host->flows = s->flows;
     host->flow_count = s->flow_count;
     host->rcv_wnd_bytes = s->tcp[number].rcv_wnd_bytes;
+    host->watermark_mss = s->tcp[number].watermark_mss;
     err = app_host_open(host, s->world, &s->pattern, &s->habits[number]);
     if (!err && number)
         err = tcp_listen(host->net.tcp, NULL, SERVER_PORT, &app_ops, host);
@@ -461,15 +573,14 @@ static int host_open(struct scenario *s, uint32_t number, struct nmio_port *port
 
 static int scenario_open(struct scenario *s)
 {
-    struct nmio_port *ports[NET_HOSTS];
     int err = pattern_open(&s->pattern, s->world->arena);
 
     if (!err)
-        err = net_link_open(ports, &s->net, s->world);
+        err = net_link_open(&s->link, &s->net, s->world);
     if (err)
         return err;
     for (uint32_t i = 0; i < NET_HOSTS && !err; i++)
-        err = host_open(s, i, ports[i]);
+        err = host_open(s, i);
     for (uint32_t i = 0; i < s->flow_count; i++) {
         struct app_flow *flow = &s->flows[i];
 
@@ -483,9 +594,10 @@ static int scenario_open(struct scenario *s)
 
 static void scenario_play(struct scenario *s)
 {
-    struct world_actor actors[NET_HOSTS];
+    struct world_actor actors[NET_HOSTS + 1];
+    bool boxed = net_link_actor(&s->link, &actors[NET_HOSTS]);
     struct world_plan plan = {.actors = actors,
-                              .actor_count = NET_HOSTS,
+                              .actor_count = NET_HOSTS + boxed,
                               .finished = finished,
                               .inspect = inspect,
                               .describe = describe,
@@ -500,14 +612,18 @@ static void scenario_play(struct scenario *s)
                                          .next_ns = host_next_ns,
                                          .arg = &s->hosts[i]};
     good = world_run(s->world, &plan);
+    net_link_trace(&s->link);
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         net_host_trace(&s->hosts[i].net);
     if (!good)
         return;
     for (uint32_t i = 0; i < s->flow_count; i++)
         check_flow(s, &s->flows[i]);
-    for (uint32_t i = 0; i < NET_HOSTS; i++)
+    for (uint32_t i = 0; i < NET_HOSTS; i++) {
         app_host_check_empty(&s->hosts[i]);
+        check_counters(&s->hosts[i]);
+        audit_empty(s->world, s->hosts[i].net.tcp, s->hosts[i].net.name);
+    }
     check_timeouts(s);
 }
 
@@ -529,6 +645,7 @@ static void run(struct world *world)
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         if (s->hosts[i].net.port)
             net_host_close(&s->hosts[i].net);
+    net_link_close(&s->link);
     mem_arena_close(world->arena);
 }
 

@@ -20,7 +20,7 @@
 
 #include <stdio.h>
 
-#define WORLD_TEXT_BYTES 1024
+#define WORLD_TEXT_BYTES 2048
 #define WORLD_ACTORS_MAX 4
 #define WORLD_NEVER      UINT64_MAX
 
