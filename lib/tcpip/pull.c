@@ -31,34 +31,35 @@ static uint64_t asked_room(const struct tcp_conn *conn)
     return unanswered && room < conn->mss ? 0 : room;
 }
 
-/* What is asked for counts as sent from now on: against the pace, and in rate reduction. `flight`
- * was out before. */
-static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t flight, uint64_t now_ns)
+/* What is asked for counts as sent from now on: against the pace, and in rate reduction. All that
+ * the question was for, `want`, counts as in flight by now. */
+static void asked_for(struct tcp_conn *conn, uint64_t bytes, uint64_t want, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
 
     tcp_pace_spend(conn, bytes, now_ns);
     if (s->recovery == RECOVERY_FAST)
         s->prr_out += (uint32_t)bytes;
-    if (s->cc.algorithm->on_sent)
-        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes, (uint32_t)flight,
+    if (s->cc.algorithm->on_sent) {
+        uint64_t flight = tcp_in_flight(conn);
+
+        s->cc.algorithm->on_sent(&s->cc, (uint32_t)bytes,
+                                 (uint32_t)(flight - min_u64(flight, want)),
                                  s->app_limited_until != 0, now_ns);
+    }
 }
 
 /* One question to the application, for `want` bytes from `from` on, which count as in flight. */
 static enum asked ask(struct tcp_conn *conn, uint64_t from, uint64_t want, uint32_t *promised,
                       uint64_t now_ns)
 {
-    bool tell = conn->sender->cc.algorithm->on_sent;
-    uint64_t flight = tell ? tcp_in_flight(conn) : 0;
-
     stat_inc(&conn->tcp->stats.fills);
     *promised = conn->ops->fill(conn->user, conn, tcp_offset(conn, from), (uint32_t)want, now_ns);
     if (conn->state == TCP_CLOSED)
         return ASKED_GONE;
     assert(*promised <= want);
     if (*promised > 0) {
-        asked_for(conn, *promised, flight - min_u64(flight, want), now_ns);
+        asked_for(conn, *promised, want, now_ns);
         return ASKED_ENOUGH;
     }
     stat_inc(&conn->tcp->stats.fill_waits);
@@ -219,15 +220,22 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
     return 0;
 }
 
+static bool new_segment_may_go(const struct tcp_conn *conn)
+{
+    uint64_t avail = conn->snd_end - conn->snd_asked;
+
+    return avail && window_room(conn) >= min_u64(avail, conn->mss);
+}
+
 static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
     struct tcp_sent *range;
 
     if (s->frto == FRTO_NEW_SENT) {
-        if (conn->snd_asked > s->recover || new_portion(conn, now_ns))
+        if (conn->snd_asked > s->recover || new_segment_may_go(conn))
             return ASKED_ENOUGH;
-        s->frto = FRTO_OFF; /* RFC 5682 2.1, 2: no new segment may go */
+        s->frto = FRTO_OFF; /* RFC 5682 2.1, 2 */
     }
     while ((range = list_first(&s->lost, struct tcp_sent, link))) {
         uint64_t room = asked_room(conn);
