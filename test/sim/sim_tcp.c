@@ -227,8 +227,9 @@ static uint64_t deadline_ns(const struct scenario *s)
         round_ns += s->habits[k].later_ns + s->habits[k].keep_ns;
         hole_ns += s->net.gates[k].config.mtu ? HOLE_NS : 0;
     }
-    return start_ns + DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
-                                         (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
+    return start_ns + SETTLE_NS +
+           DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
+                              (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
