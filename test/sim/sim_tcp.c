@@ -416,6 +416,16 @@ static void check_host(struct app_host *host)
     }
 }
 
+static void check_flow_sacked(struct scenario *s, const struct app_flow *flow)
+{
+    const struct app_side *a = &flow->sides[0], *b = &flow->sides[1];
+
+    if (!a->opened || !b->opened || !side_open(a) || !side_open(b))
+        return;
+    if (audit_sacked(s->world, a->conn, b->conn))
+        audit_sacked(s->world, b->conn, a->conn);
+}
+
 static void inspect(void *arg)
 {
     struct scenario *s = arg;
@@ -423,6 +433,8 @@ static void inspect(void *arg)
 
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         check_host(&s->hosts[i]);
+    for (uint32_t i = 0; i < s->flow_count; i++)
+        check_flow_sacked(s, &s->flows[i]);
     if (!flows_over(s)) {
         s->quiet_since_ns = 0;
         if (now_ns - s->world->start_ns > s->limit_ns)
