@@ -147,6 +147,29 @@ bool audit_tcp(struct world *world, struct tcp *tcp, const char *name)
     return true;
 }
 
+/* Both count alike: from 2^32 and the initial number on. */
+bool audit_sacked(struct world *world, const struct tcp_conn *sender, const struct tcp_conn *peer)
+{
+    const struct tcp_sender *s = sender->sender;
+
+    if (!s || sender->iss != peer->irs)
+        return true;
+    for (const struct tcp_sent *range = tcp_sent_first(s); range; range = tcp_sent_next(s, range)) {
+        uint64_t at = max_u64(range->seq, peer->rcv_nxt);
+
+        while (range->state == SENT_SACKED && at < range->end) {
+            struct reasm_span span = reasm_overlap(&peer->tcp->reasm, &peer->reasm, at, range->end);
+
+            if (span.start != at || span.end <= at)
+                return world_fail(world, "port %u believes that its peer has %llu to %llu",
+                                  sender->local_port, (unsigned long long)at,
+                                  (unsigned long long)range->end);
+            at = span.end;
+        }
+    }
+    return true;
+}
+
 bool audit_empty(struct world *world, const struct tcp *tcp, const char *name)
 {
     if (tcp->conns.in_use || tcp->senders.in_use || tcp->ranges.in_use || tcp->reasm.in_use)

@@ -15,6 +15,8 @@
 
 /* All connections. False: world_fail was called. */
 bool audit_tcp(struct world *world, struct tcp *tcp, const char *name);
+/* What the sender believes its peer to have beyond a gap, the peer has. Both are open. */
+bool audit_sacked(struct world *world, const struct tcp_conn *sender, const struct tcp_conn *peer);
 /* No connection is left: nothing is in use. */
 bool audit_empty(struct world *world, const struct tcp *tcp, const char *name);
 

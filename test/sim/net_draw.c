@@ -8,6 +8,9 @@
 /* A hole closes before anybody gives up: the least user timeout that is drawn is 120 s, and the
  * last retransmission may have been half of the time ago. */
 #define HOLE_NS_MAX (25 * NS_PER_S)
+/* A black hole below the size that nearly every path takes is believed in last, after more timeouts
+ * than some are ready to wait for. */
+#define HOLE_FOUND_MTU 1220
 /* Too much for megabytes. */
 #define THIN_TOIL 0.25
 /* Bursts end with a packet, not with time: one that goes on eats retransmission after
@@ -245,7 +248,9 @@ static void draw_gates(struct net_params *params, struct world *world)
             continue;
         params->harm += gate->ack_loss;
         params->delay_ns += gate->stretch_ns;
-        params->slow |= gate->thin || (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
+        params->slow |= gate->thin ||
+                        (gate->mtu && gate->mtu_silent && gate->mtu < HOLE_FOUND_MTU) ||
+                        (gate->moves_at_ns != WORLD_NEVER && !gate->move_announced);
         note_gate(gate, world, host);
     }
 }

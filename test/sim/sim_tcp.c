@@ -227,8 +227,9 @@ static uint64_t deadline_ns(const struct scenario *s)
         round_ns += s->habits[k].later_ns + s->habits[k].keep_ns;
         hole_ns += s->net.gates[k].config.mtu ? HOLE_NS : 0;
     }
-    return start_ns + DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
-                                         (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
+    return start_ns + SETTLE_NS +
+           DEADLINE_FACTOR * (plans_ns + steps * round_ns + hole_ns +
+                              (uint64_t)((double)steps * s->net.harm) * LOSS_NS);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -415,6 +416,16 @@ static void check_host(struct app_host *host)
     }
 }
 
+static void check_flow_sacked(struct scenario *s, const struct app_flow *flow)
+{
+    const struct app_side *a = &flow->sides[0], *b = &flow->sides[1];
+
+    if (!a->opened || !b->opened || !side_open(a) || !side_open(b))
+        return;
+    if (audit_sacked(s->world, a->conn, b->conn))
+        audit_sacked(s->world, b->conn, a->conn);
+}
+
 static void inspect(void *arg)
 {
     struct scenario *s = arg;
@@ -422,6 +433,8 @@ static void inspect(void *arg)
 
     for (uint32_t i = 0; i < NET_HOSTS; i++)
         check_host(&s->hosts[i]);
+    for (uint32_t i = 0; i < s->flow_count; i++)
+        check_flow_sacked(s, &s->flows[i]);
     if (!flows_over(s)) {
         s->quiet_since_ns = 0;
         if (now_ns - s->world->start_ns > s->limit_ns)
