@@ -300,14 +300,13 @@ static void ask(struct eth *eth, struct eth_neigh *neigh, uint64_t now_ns)
         ndp_ask(eth, &neigh->addr, whom, now_ns);
 }
 
-/* Not now: it is as if the question had been lost, and the timer asks again. */
+/* A second's worth at once. Not now: it is as if the question had been lost, and the timer asks
+ * again. */
 static bool question_admitted(struct eth *eth, uint64_t now_ns)
 {
-    const uint64_t price_ns = NS_PER_S / NEIGH_QUESTIONS_PER_S;
-    uint64_t saved_ns = min_u64(now_ns, NS_PER_S);
-    uint64_t paid_ns = max_u64(eth->questions_paid_ns, now_ns - saved_ns) + price_ns;
+    uint64_t paid_ns = max_u64(eth->questions_paid_ns, now_ns) + NS_PER_S / NEIGH_QUESTIONS_PER_S;
 
-    if (paid_ns > now_ns) {
+    if (paid_ns > now_ns + NS_PER_S) {
         stat_inc(&eth->stats.questions_limited);
         return false;
     }

@@ -110,7 +110,7 @@ struct eth {
     uint32_t bucket_mask;
     struct eth_neigh *neighs;
     uint32_t neigh_max;
-    uint64_t questions_paid_ns; /* up to when: each costs the time in which it is earned */
+    uint64_t questions_paid_ns; /* up to when; each pays the time in which it is earned */
     struct list idle;           /* not held, the longest unused one first; free ones before all */
     struct list asked;          /* not held and not known: frames wait for each of them */
     struct mem_pool waiting;

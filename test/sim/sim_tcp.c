@@ -84,6 +84,7 @@ static struct tcp_config draw_tcp(struct rand *rand, const struct scenario *s)
     config.user_timeout_ns = world_range(rand, 120, 600) * NS_PER_S;
     config.fin_wait_2_ns = world_range(rand, 300, 600) * NS_PER_S;
     config.time_wait_ns = world_range(rand, s->net.harm > 0 ? 60 : 1, 120) * NS_PER_S;
+    config.ecn = (enum tcp_ecn)rand_below(rand, TCP_ECN_ASK + 1);
     return config;
 }
 
