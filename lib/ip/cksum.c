@@ -61,15 +61,11 @@ uint64_t ip_sum_at(uint64_t sum, size_t at, const void *data, size_t len)
     return add(sum, part << 8 | part >> 56);
 }
 
-uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
-                       uint32_t len)
+uint64_t ip_sum_pseudo6(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
+                        uint32_t len)
 {
     uint64_t sum = add((uint64_t)proto << 8, __builtin_bswap32(len));
 
-    if (ip_addr_is_v4(src)) {
-        sum = add(sum, get_le32(src->b + 12));
-        return add(sum, get_le32(dst->b + 12));
-    }
     sum = add(sum, get_le64(src->b));
     sum = add(sum, get_le64(src->b + 8));
     sum = add(sum, get_le64(dst->b));

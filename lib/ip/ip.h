@@ -24,6 +24,7 @@
 #ifndef IP_IP_H
 #define IP_IP_H
 
+#include "base/bytes.h"
 #include "eth/eth.h"
 
 #define IP4_HEADER_BYTES 20
@@ -176,8 +177,16 @@ uint64_t ip_sum(uint64_t sum, const void *data, size_t len);
  * part. Only its parity counts: a part that begins in the middle of a 16-bit word. */
 uint64_t ip_sum_at(uint64_t sum, size_t at, const void *data, size_t len);
 /* The pseudo-header's part: RFC 9293 3.1. */
-uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
-                       uint32_t len);
+uint64_t ip_sum_pseudo6(const struct ip_addr *src, const struct ip_addr *dst, uint8_t proto,
+                        uint32_t len);
+static inline uint64_t ip_sum_pseudo(const struct ip_addr *src, const struct ip_addr *dst,
+                                     uint8_t proto, uint32_t len)
+{
+    if (!ip_addr_is_v4(src))
+        return ip_sum_pseudo6(src, dst, proto, len);
+    return ((uint64_t)proto << 8) + __builtin_bswap32(len) + get_le32(src->b + 12) +
+           get_le32(dst->b + 12);
+}
 /* Folded to 16 bits, not inverted, in the byte order in which it is stored with memcpy. */
 static inline uint16_t ip_sum_fold(uint64_t sum)
 {

@@ -65,7 +65,11 @@ void *mem_pool_get(struct mem_pool *pool);
 void mem_pool_put(struct mem_pool *pool, void *item);
 /* Items have stable numbers, 0 to capacity - 1. */
 uint32_t mem_pool_index(const struct mem_pool *pool, const void *item);
-void *mem_pool_at(const struct mem_pool *pool, uint32_t index);
+static inline void *mem_pool_at(const struct mem_pool *pool, uint32_t index)
+{
+    assert(index < pool->capacity);
+    return pool->items + (size_t)index * pool->item_bytes;
+}
 
 /* --- chunks --------------------------------------------------------------------------------- */
 

@@ -58,9 +58,3 @@ uint32_t mem_pool_index(const struct mem_pool *pool, const void *item)
 {
     return (uint32_t)((size_t)((const char *)item - pool->items) / pool->item_bytes);
 }
-
-void *mem_pool_at(const struct mem_pool *pool, uint32_t index)
-{
-    assert(index < pool->capacity);
-    return pool->items + (size_t)index * pool->item_bytes;
-}

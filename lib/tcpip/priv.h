@@ -220,6 +220,12 @@ static inline bool tcp_something_lost(const struct tcp_conn *conn)
     return conn->sender && conn->sender->lost_bytes > 0;
 }
 
+/* Has what it needs to send, and nobody else may take it meanwhile. */
+static inline bool tcp_has_sender(const struct tcp_conn *conn)
+{
+    return conn->sender && !list_linked(&conn->sender->idle);
+}
+
 /* conn.c */
 struct tcp_conn *tcp_conn_find(struct tcp *tcp, const struct ip_addr *local, uint16_t local_port,
                                const struct ip_addr *remote, uint16_t remote_port);

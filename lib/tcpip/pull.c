@@ -347,7 +347,7 @@ static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
 
     if (!wants && !tcp_fin_due(conn))
         return ASKED_ENOUGH;
-    if (!tcp_sender_want(conn, now_ns))
+    if (!tcp_has_sender(conn) && !tcp_sender_want(conn, now_ns))
         return ASKED_NO_SENDER;
     if (dry && wants) {
         pull_fin(conn, now_ns);
