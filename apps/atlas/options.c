@@ -34,7 +34,8 @@ static const char usage[] =
     "  --listen PORT            TCP port (80)\n"
     "  --workers N              threads, each with a queue of the port (1)\n"
     "  --poll adaptive|busy     sleep when idle, or never (adaptive)\n"
-    "  --cc NAME                congestion control: cubic or newreno (cubic)\n"
+    "  --cc NAME                congestion control: cubic, newreno or bbr (cubic)\n"
+    "  --ecn on|off             explicit congestion notification, if the client asks (on)\n"
     "  --mtu BYTES              largest IP packet (the port's)\n"
     "  --mss BYTES              largest TCP segment, 536 or more (what the MTU allows)\n"
     "  --mtu-probing WHEN       find out what the path takes: off, black-hole or always "
@@ -73,6 +74,7 @@ enum option_id {
     OPT_MTU,
     OPT_MSS,
     OPT_MTU_PROBING,
+    OPT_ECN,
     OPT_RATE,
     OPT_PCAP,
     OPT_ADMIN,
@@ -108,6 +110,7 @@ static const struct option long_options[] = {
     {"mtu", required_argument, NULL, OPT_MTU},
     {"mss", required_argument, NULL, OPT_MSS},
     {"mtu-probing", required_argument, NULL, OPT_MTU_PROBING},
+    {"ecn", required_argument, NULL, OPT_ECN},
     {"rate", required_argument, NULL, OPT_RATE},
     {"pcap", required_argument, NULL, OPT_PCAP},
     {"admin", required_argument, NULL, OPT_ADMIN},
@@ -265,8 +268,18 @@ static bool take_cc(struct serve_options *o, const char *text)
     o->cc = text;
     if (cc_find(text))
         return true;
-    log_error("--cc takes cubic or newreno, not '%s'", text);
+    log_error("--cc takes cubic, newreno or bbr, not '%s'", text);
     return false;
+}
+
+static bool take_ecn(struct serve_options *o, const char *text)
+{
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0) {
+        log_error("--ecn takes on or off, not '%s'", text);
+        return false;
+    }
+    o->ecn = strcmp(text, "on") == 0 ? TCP_ECN_ANSWER : TCP_ECN_NEVER;
+    return true;
 }
 
 static bool take_mtu_probing(struct serve_options *o, const char *text)
@@ -389,6 +402,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         return number_u32("mss", arg, MSS_MIN, MSS_MAX, &o->mss);
     case OPT_MTU_PROBING:
         return take_mtu_probing(o, arg);
+    case OPT_ECN:
+        return take_ecn(o, arg);
     case OPT_RATE:
         return take_rate(o, arg);
     case OPT_PCAP:
@@ -475,6 +490,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         .workers = 1,
         .cc = "cubic",
         .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
+        .ecn = TCP_ECN_ANSWER,
         .read_kib = READ_KIB_DEFAULT,
         .limits = worker_limits_default(),
         .drain_ns = DRAIN_S_DEFAULT * NS_PER_S,

@@ -34,6 +34,7 @@ struct serve_options {
     uint32_t mtu; /* 0: the port's own */
     uint32_t mss; /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;
+    enum tcp_ecn ecn;
     struct rate_rules rates;
     struct worker_limits limits; /* conns: all workers together */
     uint64_t drain_ns;

@@ -209,6 +209,7 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     tcp.time_wait_ns = c->limits.time_wait_ns;
     tcp.mss_max = c->mss_max;
     tcp.mtu_probing = c->mtu_probing;
+    tcp.ecn = c->ecn;
     tcp.cc = c->cc;
     memcpy(tcp.secret, c->secret, sizeof(tcp.secret));
     rc = tcpip_init(&w->tcp, &tcp, now_ns);

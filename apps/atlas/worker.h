@@ -73,6 +73,7 @@ struct worker_config {
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;
+    enum tcp_ecn ecn;
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;

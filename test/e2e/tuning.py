@@ -143,6 +143,17 @@ def pipelined(server):
            told)
 
 
+def ecn(server, agreed, why):
+    """--ecn, by what the server says of a connection."""
+    lab.sh(['sysctl', '-qw', 'net.ipv4.tcp_ecn=1'])  # ours asks
+    s = lab.connect(server)
+    s.sendall(b'GET /small.bin HTTP/1.1\r\nHost: t\r\n\r\n')
+    s.recv(65536)
+    ours = json.loads(server.admin('/status?connections=10'))['connections'][0]['ecn']
+    s.close()
+    lab.ok(ours is agreed, why, ours)
+
+
 def main(world):
     if lab.STAND_IN:
         lab.skip('options', 'the stand-in has others')
@@ -161,7 +172,11 @@ def main(world):
     time_wait(server)
     peer_conns(server)
     rates(server)
+    ecn(server, True, 'ECN is agreed on with a client that asks for it')
     well(server, 'other options')
+    server.stop()
+    server = world.serve(volume=world.pack(world.path('tree')), more=['--ecn', 'off'])
+    ecn(server, False, '--ecn off: it is not')
     server.stop()
 
 

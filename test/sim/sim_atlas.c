@@ -80,6 +80,7 @@ static void draw_server(struct scenario *s, struct rand *rand)
                                             .cors = rand_chance(rand, 0.5)};
     s->config.cc = tcp_config_default().cc;
     s->config.mtu_probing = tcp_config_default().mtu_probing;
+    s->config.ecn = tcp_config_default().ecn;
     for (size_t i = 0; i < array_len(s->config.secret); i++)
         s->config.secret[i] = rand_u64(rand);
     s->config.epoch_s = EPOCH_S;
