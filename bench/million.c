@@ -14,6 +14,7 @@
  * Prints JSON. With --check, fails if the server needs more than 1 GiB for a million connections,
  * or if its active connections are more than 20 % slower than without the idle ones.
  */
+#include "shelf.h"
 #include "stack.h"
 #include "worker.h"
 
@@ -23,7 +24,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define OBJECT_BYTES     1024
 #define CONNS_SPARE      4096 /* beyond the connections: what has ended and is not forgotten yet */
@@ -60,48 +60,6 @@ static uint64_t clock_ns(void)
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-/* --- what is served --------------------------------------------------------------------------- */
-
-static int64_t fetch(void *arg, void *buf, size_t bytes)
-{
-    memset(buf, 'm', bytes);
-    return (int64_t)bytes;
-}
-
-static int fill_volume(const char *path, char *why)
-{
-    struct diskmap_medium *medium;
-    struct diskmap_volume *volume;
-    int rc = diskmap_medium_open(&medium, path, true, false, why, WHY_BYTES);
-
-    if (rc < 0)
-        return rc;
-    rc = diskmap_volume_create(&volume, medium, why, WHY_BYTES);
-    if (rc == 0) {
-        rc = diskmap_volume_add(volume, "/small.bin", 0, OBJECT_BYTES, fetch, NULL);
-        if (rc == 0)
-            rc = diskmap_volume_commit(volume);
-        diskmap_volume_close(volume);
-    }
-    diskmap_medium_close(medium);
-    return rc;
-}
-
-static int open_set(struct bench *b, char *why)
-{
-    char spec[64];
-    const char *specs[] = {spec};
-    int file = memfd_create("volume", MFD_CLOEXEC);
-    int rc;
-
-    snprintf(spec, sizeof(spec), "ram:/proc/self/fd/%d", file);
-    rc = fill_volume(spec + strlen("ram:"), why);
-    if (rc == 0)
-        rc = diskmap_set_open_volumes(&b->set, specs, 1, why, WHY_BYTES);
-    close(file);
-    return rc;
 }
 
 /* --- both ends -------------------------------------------------------------------------------- */
@@ -288,7 +246,8 @@ static bool all_well(const struct bench *b, const struct result *r)
 static void open_bench(struct bench *b)
 {
     char why[WHY_BYTES] = "";
-    int rc = open_set(b, why);
+    static const struct shelf_object object = {"/small.bin", OBJECT_BYTES};
+    int rc = shelf_open(&b->set, &object, 1, why, sizeof(why));
 
     if (rc == 0)
         rc = open_pipe(b);

@@ -14,6 +14,7 @@
  *     chunk-60k  as ack-60k, but the bytes come through a chunk, as those from a disk do
  *     request    all turns of a request for 300 KB, counted as one
  */
+#include "shelf.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -56,6 +57,9 @@ static const struct trace traces[] = {
     {.name = "chunk-60k", .window_bytes = 61440, .chunks = true},
     {.name = "request", .window_bytes = 61440, .requests = true},
 };
+
+static const struct shelf_object objects[] = {{"/big.bin", OBJECT_BIG},
+                                              {"/small.bin", OBJECT_SMALL}};
 
 struct peer {
     struct nmio_port *port;
@@ -280,48 +284,6 @@ static uint64_t run_requests(struct bench *b, uint64_t *bytes)
 
 /* --- putting it together ---------------------------------------------------------------------- */
 
-static int64_t fetch(void *arg, void *buf, size_t bytes)
-{
-    memset(buf, 'a', bytes);
-    return (int64_t)bytes;
-}
-
-static int fill_volume(const char *path, char *why)
-{
-    struct diskmap_medium *medium;
-    struct diskmap_volume *volume;
-    int rc = diskmap_medium_open(&medium, path, true, false, why, WHY_BYTES);
-
-    if (rc < 0)
-        return rc;
-    rc = diskmap_volume_create(&volume, medium, why, WHY_BYTES);
-    if (rc == 0) {
-        rc = diskmap_volume_add(volume, "/big.bin", 0, OBJECT_BIG, fetch, NULL);
-        if (rc == 0)
-            rc = diskmap_volume_add(volume, "/small.bin", 0, OBJECT_SMALL, fetch, NULL);
-        if (rc == 0)
-            rc = diskmap_volume_commit(volume);
-        diskmap_volume_close(volume);
-    }
-    diskmap_medium_close(medium);
-    return rc;
-}
-
-static int open_set(struct bench *b, char *why)
-{
-    char spec[64];
-    const char *specs[] = {spec};
-    int file = memfd_create("volume", MFD_CLOEXEC);
-    int rc;
-
-    snprintf(spec, sizeof(spec), "ram:/proc/self/fd/%d", file);
-    rc = fill_volume(spec + strlen("ram:"), why);
-    if (rc == 0)
-        rc = diskmap_set_open_volumes(&b->set, specs, 1, why, WHY_BYTES);
-    close(file);
-    return rc;
-}
-
 static int open_pipe(struct bench *b, struct nmio_port **port)
 {
     struct nmio_pipe_config config = {.caps = {.mtu = 1500,
@@ -364,7 +326,7 @@ static int open_all(struct bench *b, const struct trace *trace, char *why)
     /* A device with faults, none of which happens, is one whose bytes have to be read. */
     config.disk_fault = trace->chunks ? &no_faults : NULL;
     if (rc == 0)
-        rc = open_set(b, why);
+        rc = shelf_open(&b->set, objects, array_len(objects), why, WHY_BYTES);
     if (rc == 0)
         rc = mem_arena_open(&b->arena, worker_arena_bytes(&config), 0);
     if (rc == 0)
