@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * access.h - a way to a controller: its registers, and memory that it can reach.
+ *
+ * The driver knows nothing else of where its controller is. Whoever gives a way in embeds struct
+ * nvme_access, fills in the table, and hands it out through an open function of its own (nvme.h).
+ *
+ * Memory is shared in regions: a region is mapped once, at the start, and its bus addresses run on
+ * as its pointers do, so that translation is a subtraction. What lies in no region is not
+ * reachable: a request with such a buffer is refused before the controller hears of it.
+ *
+ * Registers are read and written in 32 bits. The specification lets a host do so with its 64-bit
+ * registers too (3.1: in two accesses), and the doorbells, which matter, have 32 bits.
+ */
+#ifndef NVME_ACCESS_H
+#define NVME_ACCESS_H
+
+#include "base/base.h"
+
+/* The worker's arena, the driver's own queues where a module provides them, and two to spare. */
+#define NVME_REGIONS_MAX 4
+#define NVME_BUS_NONE    UINT64_MAX
+
+struct nvme_access;
+
+struct nvme_access_ops {
+    /* A device that is not there reads as all ones. */
+    uint32_t (*read32)(struct nvme_access *access, uint32_t off);
+    void (*write32)(struct nvme_access *access, uint32_t off, uint32_t value);
+    /* Makes page-aligned memory reachable. 0 or -errno. */
+    int (*map)(struct nvme_access *access, void *base, size_t bytes, uint64_t *bus);
+    /* On return the device reaches no memory any more, whatever state it is in (bus mastering off).
+     */
+    void (*stop)(struct nvme_access *access);
+    /* Polls readable after an interrupt; -1: there are none. */
+    int (*fd)(struct nvme_access *access, uint32_t vector);
+    /* For devices that have no time of their own; NULL: it has. `next_ns`: when to come again. */
+    void (*poll)(struct nvme_access *access, uint64_t now_ns);
+    uint64_t (*next_ns)(const struct nvme_access *access);
+    void (*close)(struct nvme_access *access);
+};
+
+struct nvme_region {
+    char *base;
+    size_t bytes;
+    uint64_t bus;
+};
+
+struct nvme_access {
+    const struct nvme_access_ops *ops;
+    struct nvme_region regions[NVME_REGIONS_MAX];
+    uint32_t region_count;
+};
+
+static inline uint32_t access_read32(struct nvme_access *access, uint32_t off)
+{
+    return access->ops->read32(access, off);
+}
+
+static inline void access_write32(struct nvme_access *access, uint32_t off, uint32_t value)
+{
+    access->ops->write32(access, off, value);
+}
+
+static inline uint64_t access_read64(struct nvme_access *access, uint32_t off)
+{
+    uint64_t low = access_read32(access, off);
+
+    return low | (uint64_t)access_read32(access, off + 4) << 32;
+}
+
+static inline void access_write64(struct nvme_access *access, uint32_t off, uint64_t value)
+{
+    access_write32(access, off, (uint32_t)value);
+    access_write32(access, off + 4, (uint32_t)(value >> 32));
+}
+
+/* NVME_BUS_NONE when not all of the bytes lie in one region. */
+static inline uint64_t access_bus(const struct nvme_access *access, const void *p, size_t bytes)
+{
+    for (uint32_t i = 0; i < access->region_count; i++) {
+        const struct nvme_region *r = &access->regions[i];
+        // Below the base, the difference is larger than any region.
+        size_t off = (size_t)((uintptr_t)p - (uintptr_t)r->base);
+
+        if (off < r->bytes && bytes <= r->bytes - off)
+            return r->bus + off;
+    }
+    return NVME_BUS_NONE;
+}
+
+must_check int access_map(struct nvme_access *access, void *base, size_t bytes);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "rig_test.h"
+
+static void comes_up(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.ready_ns = 300 * NS_PER_MS,
+                                                        .delay_max_ns = NS_PER_MS,
+                                                        .mdts = 4,
+                                                        .dstrd = 3,
+                                                        .queue_pairs = 2,
+                                                        .queue_size = 32},
+                               100, 4);
+    const struct nvme_info *info = nvme_ctrlr_info(rig->ctrlr);
+    struct nvme_qpair *qp;
+
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -ENODEV);
+    rig_ready(rig);
+    assert_string_equal(info->model, "controller in software");
+    assert_string_equal(info->serial, "1");
+    assert_int_equal(info->version, 0x00010400);
+    assert_int_equal(info->transfer_bytes, 65536);
+    assert_int_equal(info->qpairs, 2);
+    assert_int_equal(rig->qp->depth, 31);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -EBUSY);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 0), -ENODEV);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 3), -ENODEV);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 2), 0);
+    assert_int_equal(nvme_close(rig->qp), 0);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), 0);
+    rig_close(rig);
+}
+
+static void namespaces(void **state)
+{
+    struct nvme_sim_config config = {
+        .namespaces = {{.blocks = 100, .block_log = 9},
+                       {.blocks = 0},
+                       {.blocks = 200, .block_log = 12}},
+        .delay_max_ns = NS_PER_MS,
+    };
+    struct rig *rig = rig_open(config, 8, 1);
+    const struct nvme_namespace *third;
+
+    rig_ready(rig);
+    assert_int_equal(nvme_ctrlr_namespace_count(rig->ctrlr), 2);
+    assert_int_equal(nvme_ctrlr_namespace(rig->ctrlr, 0)->ns_id, 1);
+    assert_int_equal(nvme_ctrlr_namespace(rig->ctrlr, 0)->block_bytes, 512);
+    third = nvme_ctrlr_namespace(rig->ctrlr, 1);
+    assert_int_equal(third->ns_id, 3);
+    assert_int_equal(third->block_bytes, 4096);
+    assert_int_equal(third->blocks, 200);
+    assert_null(nvme_ctrlr_namespace(rig->ctrlr, 2));
+    nvme_sim_detach(rig->access, 3);
+    for (uint32_t i = 0; i < 20; i++)
+        rig_round(rig);
+    assert_int_equal(nvme_ctrlr_stats(rig->ctrlr)->async_events, 1);
+    assert_int_equal(third->blocks, 0);
+    assert_int_equal(nvme_ctrlr_namespace(rig->ctrlr, 0)->blocks, 100);
+    nvme_sim_detach(rig->access, 1); // the next event is awaited, too
+    for (uint32_t i = 0; i < 20; i++)
+        rig_round(rig);
+    assert_int_equal(nvme_ctrlr_namespace(rig->ctrlr, 0)->blocks, 0);
+    rig_close(rig);
+}
+
+static void never_ready(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.ready_ns = UINT64_MAX}, 8, 1);
+
+    assert_int_equal(rig_leave(rig, NVME_STARTING), NVME_DEAD);
+    assert_non_null(strstr(nvme_ctrlr_why(rig->ctrlr), "never became ready"));
+    assert_true(rig->now_ns >= NS_PER_S && rig->now_ns < NS_PER_S + RIG_TIMEOUT);
+    assert_int_equal(nvme_ctrlr_next_ns(rig->ctrlr), UINT64_MAX);
+    rig_close(rig);
+}
+
+static void not_there(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.remove_ns = 1}, 8, 1);
+
+    assert_int_equal(rig_leave(rig, NVME_STARTING), NVME_DEAD);
+    assert_non_null(strstr(nvme_ctrlr_why(rig->ctrlr), "all ones"));
+    rig_close(rig);
+}
+
+/* All that is out and all that waits ends, once, and new requests are refused. */
+static void pulled_out(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.delay_min_ns = NS_PER_S / 2,
+                                                        .delay_max_ns = NS_PER_S / 2,
+                                                        .remove_ns = 20 * NS_PER_S},
+                               2, 1);
+    struct rig_io r[5];
+
+    rig_ready(rig);
+    rig->now_ns = 20 * NS_PER_S - NS_PER_MS;
+    for (uint32_t i = 0; i < 5; i++) {
+        r[i] = rig_request(rig, i, i + 1, i * 8192);
+        assert_int_equal(nvme_read(&r[i].io), 0);
+    }
+    rig_drain(rig);
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(r[i].ended, 1);
+        assert_int_equal(r[i].error, -ENODEV);
+    }
+    assert_int_equal(nvme_ctrlr_turn(rig->ctrlr, rig->now_ns), NVME_DEAD);
+    assert_int_equal(nvme_read(&r[0].io), -ENODEV);
+    rig_close(rig);
+}
+
+static void fatal(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.delay_max_ns = 1, .fatal = 1}, 8, 1);
+    struct rig_io r;
+
+    rig_ready(rig);
+    r = rig_request(rig, 7, 9, 0);
+    assert_int_equal(nvme_read(&r.io), 0);
+    rig_round(rig);
+    rig_sim(rig)->config.fatal = 0;
+    rig_drain(rig);
+    assert_int_equal(r.error, 0);
+    assert_memory_equal(rig->buf, rig->media + 7 * 512, 9 * 512);
+    assert_int_equal(nvme_ctrlr_stats(rig->ctrlr)->resets, 1);
+    rig_close(rig);
+}
+
+/* What is out when the controller is shut down comes back, and only when it has stopped. */
+static void shuts_down(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.delay_min_ns = NS_PER_S / 2,
+                                                        .delay_max_ns = NS_PER_S / 2,
+                                                        .ready_ns = NS_PER_MS},
+                               8, 1);
+    struct rig_io r;
+
+    rig_ready(rig);
+    r = rig_request(rig, 0, 1, 0);
+    assert_int_equal(nvme_read(&r.io), 0);
+    nvme_sqsync(rig->qp);
+    nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+    nvme_ctrlr_stop(rig->ctrlr);
+    nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+    assert_int_equal(r.ended, 0);
+    assert_int_equal(rig_leave(rig, NVME_STOPPING), NVME_CLOSED);
+    assert_int_equal(r.ended, 1);
+    assert_int_equal(r.error, -ECANCELED);
+    assert_int_equal(rig_sim(rig)->cut, false);
+    rig_close(rig);
+}
+
+static void closed_abruptly(void **state)
+{
+    struct rig *rig = rig_open(
+        (struct nvme_sim_config){.delay_min_ns = NS_PER_S / 2, .delay_max_ns = NS_PER_S / 2}, 2, 1);
+    struct rig_io r[3];
+    uint32_t ended = 0;
+
+    rig_ready(rig);
+    for (uint32_t i = 0; i < 3; i++) {
+        r[i] = rig_request(rig, i, 1, i * 512);
+        assert_int_equal(nvme_read(&r[i].io), 0);
+    }
+    rig_close(rig);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(r[i].error, -ECANCELED);
+        ended += r[i].ended;
+    }
+    assert_int_equal(ended, 3);
+}
+
+static void refuses_nonsense(void **state)
+{
+    struct nvme_config config = {.qpairs = 1, .depth = 1};
+    struct nvme_sim_config sim = {.namespaces = {{.blocks = 1, .block_log = 9}}};
+    struct nvme_ctrlr *ctrlr;
+    char why[200];
+
+    assert_int_equal(mem_arena_open(&config.arena, 2 << 20, 0), 0);
+    assert_int_equal(nvme_sim_open(&config.access, &sim), 0);
+    config.qpairs = 0;
+    assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -EINVAL);
+    config.qpairs = 1;
+    config.depth = NVME_DEPTH_MAX + 1;
+    assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -EINVAL);
+    config.depth = 1;
+    config.transfer_bytes = 6000;
+    assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -EINVAL);
+    config.transfer_bytes = 2 << 20;
+    config.depth = NVME_DEPTH_MAX;
+    assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -ENOMEM);
+    assert_non_null(strstr(why, "arena"));
+    config.access->ops->close(config.access);
+    sim.namespaces[0].block_log = 13;
+    assert_int_equal(nvme_sim_open(&config.access, &sim), -EINVAL);
+    mem_arena_close(config.arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_up),         cmocka_unit_test(namespaces),
+        cmocka_unit_test(never_ready),      cmocka_unit_test(not_there),
+        cmocka_unit_test(pulled_out),       cmocka_unit_test(fatal),
+        cmocka_unit_test(shuts_down),       cmocka_unit_test(closed_abruptly),
+        cmocka_unit_test(refuses_nonsense),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
