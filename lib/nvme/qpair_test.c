@@ -136,7 +136,7 @@ static void refuses(void **state)
 /* A completion that comes twice, or of a command that is not out, ends nothing. */
 static void strays(void **state)
 {
-    struct rig *rig = rig_open((struct nvme_sim_config){.stray = 1, .mdts = 1}, 7, 1);
+    struct rig *rig = rig_open((struct nvme_sim_config){.stray = 1, .mdts = 1}, 64, 1);
     struct rig_io r;
 
     rig_ready(rig);

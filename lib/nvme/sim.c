@@ -50,12 +50,16 @@ struct nvme_sim_namespace *sim_namespace(struct sim *sim, uint32_t ns_id)
 
 /* --- completing ------------------------------------------------------------------------------- */
 
-bool sim_cq_has_room(const struct sim *sim, uint32_t qid)
+static uint32_t cq_room(const struct sim *sim, uint32_t qid)
 {
     const struct sim_cq *cq = &sim->cqs[sim->sqs[qid].cqid];
-    uint32_t used = (cq->tail + cq->size - cq->head) % cq->size;
 
-    return used + (sim->config.stray > 0 ? 2 : 1) < cq->size;
+    return cq->size - 1 - (cq->tail + cq->size - cq->head) % cq->size;
+}
+
+bool sim_cq_has_room(const struct sim *sim, uint32_t qid)
+{
+    return cq_room(sim, qid) > 0;
 }
 
 void sim_complete(struct sim *sim, uint32_t qid, uint16_t cid, uint16_t status, uint32_t dw0)
@@ -99,7 +103,8 @@ static void cmd_run(struct sim *sim, const struct sim_cmd *cmd)
         status = sim_io(sim, &cmd->sqe);
     else
         sim_io_scribble(sim, &cmd->sqe);
-    if (unlikely(sim->config.stray > 0 && rand_chance(&sim->rand, sim->config.stray)))
+    if (unlikely(sim->config.stray > 0 && cq_room(sim, cmd->qid) > 1 &&
+                 rand_chance(&sim->rand, sim->config.stray)))
         sim_complete(sim, cmd->qid, cmd->sqe.cid ^ 0x8000, NVME_OK, 0);
     sim_complete(sim, cmd->qid, cmd->sqe.cid, status, 0);
 }

@@ -77,7 +77,7 @@ void sim_complain(struct sim *sim, const char *fmt, ...) printf_like(2, 3);
 /* The host's memory; NULL, and a complaint, when it is not all mapped. */
 void *sim_dma(struct sim *sim, uint64_t bus, size_t bytes);
 struct nvme_sim_namespace *sim_namespace(struct sim *sim, uint32_t ns_id);
-/* Room for one completion, two if it may come twice. */
+/* For one completion. */
 bool sim_cq_has_room(const struct sim *sim, uint32_t qid);
 void sim_complete(struct sim *sim, uint32_t qid, uint16_t cid, uint16_t status, uint32_t dw0);
 
