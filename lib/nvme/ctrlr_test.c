@@ -125,6 +125,29 @@ static void fatal(void **state)
     rig_close(rig);
 }
 
+/* It neither carries out nor stops: what is out comes back when it is cut off, not before. */
+static void wont_stop(void **state)
+{
+    struct rig *rig = rig_open(
+        (struct nvme_sim_config){.delay_max_ns = 1, .stuck = 1, .abort_fails = 1, .wont_stop = 1},
+        8, 1);
+    struct rig_io r;
+
+    rig_ready(rig);
+    r = rig_request(rig, 0, 8, 0);
+    assert_int_equal(nvme_read(&r.io), 0);
+    while (!rig_sim(rig)->cut) {
+        assert_int_equal(r.ended, 0);
+        memset(rig->buf, 0, 4096);
+        rig_round(rig);
+    }
+    assert_int_equal(r.ended, 1);
+    assert_int_equal(r.error, -ENODEV);
+    assert_int_equal(rig->buf[0], SIM_SCRIBBLE);
+    assert_non_null(strstr(nvme_ctrlr_why(rig->ctrlr), "does not stop"));
+    rig_close(rig);
+}
+
 /* What is out when the controller is shut down comes back, and only when it has stopped. */
 static void shuts_down(void **state)
 {
@@ -199,11 +222,11 @@ static void refuses_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_up),         cmocka_unit_test(namespaces),
-        cmocka_unit_test(never_ready),      cmocka_unit_test(not_there),
-        cmocka_unit_test(pulled_out),       cmocka_unit_test(fatal),
-        cmocka_unit_test(shuts_down),       cmocka_unit_test(closed_abruptly),
-        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(comes_up),        cmocka_unit_test(namespaces),
+        cmocka_unit_test(never_ready),     cmocka_unit_test(not_there),
+        cmocka_unit_test(pulled_out),      cmocka_unit_test(fatal),
+        cmocka_unit_test(wont_stop),       cmocka_unit_test(shuts_down),
+        cmocka_unit_test(closed_abruptly), cmocka_unit_test(refuses_nonsense),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,7 @@ struct nvme_sim_config {
     double abort_fails;   /* Abort commands that have no effect */
     double stray;         /* completions that are preceded by one of a command that is not out */
     double fatal;         /* I/O commands that put the controller into fatal status */
+    double wont_stop;     /* times that clearing CC.EN has no effect */
     uint64_t remove_ns;   /* when it is pulled out; 0: never */
     uint32_t queue_pairs; /* granted by Set Features; 0: as many as are asked for */
     uint32_t queue_size;  /* CAP.MQES + 1; 0: 65,536 */

@@ -241,6 +241,8 @@ static void cc_write(struct sim *sim, uint32_t value)
         sim->csts |= NVME_SHST_COMPLETE << 2;
     if (was == is || sim->config.ready_ns == SIM_NEVER)
         return;
+    if (was && rand_chance(&sim->rand, sim->config.wont_stop))
+        return;
     sim->change_ns = sim->now_ns + sim->config.ready_ns;
     if (!sim->config.ready_ns)
         ready_follow(sim);
@@ -389,6 +391,8 @@ static void sim_close(struct nvme_access *access)
 {
     struct sim *sim = sim_of(access);
 
+    // Whoever has not stopped it first has a device that goes on writing.
+    drop_all(sim);
     free(sim->cmds);
     free(sim);
 }

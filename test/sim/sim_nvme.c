@@ -296,13 +296,14 @@ static void faults_draw(struct scene *s)
     sim->stuck = kinds & 2 ? often : 0;
     sim->abort_fails = kinds & 4 ? 0.5 : 0;
     sim->fatal = kinds & 8 ? often / 5 : 0;
+    sim->wont_stop = kinds >> 10 & 1 ? 0.3 : 0;
     if ((kinds & 0x70) == 0)
         sim->remove_ns = w->start_ns + world_range_log(r, 1000, 20 * NS_PER_S);
     // Late enough for a timeout and its Abort to cross the completion.
     if ((kinds & 0x380) == 0)
         sim->delay_max_ns = s->config.timeout_ns * 3 / 2;
-    world_note(w, " error=%g stuck=%g abort_fails=%g fatal=%g remove=%d", sim->error, sim->stuck,
-               sim->abort_fails, sim->fatal, sim->remove_ns != 0);
+    world_note(w, " error=%g stuck=%g abort_fails=%g fatal=%g wont_stop=%g remove=%d", sim->error,
+               sim->stuck, sim->abort_fails, sim->fatal, sim->wont_stop, sim->remove_ns != 0);
 }
 
 static void scene_draw(struct scene *s)
