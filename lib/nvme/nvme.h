@@ -142,6 +142,7 @@ struct iohdesc {
     uint32_t total; /* blocks; a flush counts as one */
     uint32_t left;  /* of them not posted yet */
     uint32_t parts; /* commands that are out */
+    uint64_t bus;   /* of buf */
     struct list waiting;
 };
 

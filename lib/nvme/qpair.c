@@ -73,8 +73,7 @@ static void tracker_post(struct nvme_qpair *qp, struct tracker *tr)
     sqe->cdw10 = (uint32_t)lba;
     sqe->cdw11 = (uint32_t)(lba >> 32);
     sqe->cdw12 = tr->count - 1;
-    prp_build(sqe, access_bus(qp->ring.access, (char *)io->buf + off, bytes), bytes,
-              qp->lists + list, qp->lists_bus + list * sizeof(uint64_t));
+    prp_build(sqe, io->bus + off, bytes, qp->lists + list, qp->lists_bus + list * sizeof(uint64_t));
 }
 
 /* As much of the request as there is room for; true: all of it. */
@@ -152,9 +151,8 @@ static int io_check(struct iohdesc *io)
         return -EINVAL;
     if (unlikely(io->lba >= ns->blocks || io->lba_count > ns->blocks - io->lba))
         return -ERANGE;
-    if (unlikely((uintptr_t)io->buf & 3 ||
-                 access_bus(io->ioqp->ring.access, io->buf,
-                            (size_t)io->lba_count * ns->block_bytes) == NVME_BUS_NONE))
+    io->bus = access_bus(io->ioqp->ring.access, io->buf, (size_t)io->lba_count * ns->block_bytes);
+    if (unlikely((uintptr_t)io->buf & 3 || io->bus == NVME_BUS_NONE))
         return -EFAULT;
     io->block_shift = (uint8_t)__builtin_ctz(ns->block_bytes);
     return 0;
