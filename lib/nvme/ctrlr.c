@@ -16,9 +16,7 @@
 /* How often a register is looked at while a step waits for it. */
 #define POLL_NS NS_PER_MS
 /* Bring-ups in a row that may fail after the first one has succeeded. */
-#define ATTEMPTS_MAX 3
-/* Changes of namespaces (bit 8) and everything critical that SMART knows (4:0). */
-#define EVENTS_WANTED     0x11fu
+#define ATTEMPTS_MAX      3
 #define EVENT_TYPE_NOTICE 2u
 #define EVENT_NAMESPACES  0u
 #define LOG_BYTES         512u /* reading any of a log page is what makes its event come again */
@@ -214,6 +212,7 @@ static void identified(void *arg, const struct nvme_cqe *cqe)
     text_copy(info->serial, id->sn, sizeof(id->sn));
     text_copy(info->firmware, id->fr, sizeof(id->fr));
     info->write_cache = id->vwc & 1;
+    ctrlr->events = NVME_EVENTS_SMART | (id->oaes & NVME_EVENTS_NAMESPACE);
     if (!ctrlr->was_ready) {
         ctrlr->depth = depth;
         info->transfer_bytes = transfer;
@@ -360,7 +359,7 @@ static void events_await(struct nvme_ctrlr *ctrlr)
 static void ready_enter(struct nvme_ctrlr *ctrlr)
 {
     struct nvme_sqe sqe = {
-        .opc = NVME_ADMIN_SET_FEATURES, .cdw10 = NVME_FID_ASYNC_EVENTS, .cdw11 = EVENTS_WANTED};
+        .opc = NVME_ADMIN_SET_FEATURES, .cdw10 = NVME_FID_ASYNC_EVENTS, .cdw11 = ctrlr->events};
 
     ctrlr->deadline_ns = UINT64_MAX;
     ctrlr->was_ready = true;

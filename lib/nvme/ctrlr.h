@@ -47,7 +47,8 @@ struct nvme_ctrlr {
     uint32_t depth;
     uint32_t created; /* queues in STEP_CREATE */
     uint32_t attempts;
-    uint32_t event; /* DW0 of the last asynchronous event */
+    uint32_t events; /* asked for */
+    uint32_t event;  /* DW0 of the last asynchronous event */
     bool was_ready;
     bool stopping;
     struct nvme_info info;

@@ -15,6 +15,7 @@ static void identify_controller(const struct sim *sim, struct nvme_identify_cont
 {
     *id = (struct nvme_identify_controller){.mdts = sim->config.mdts,
                                             .ver = 0x00010400,
+                                            .oaes = NVME_EVENTS_NAMESPACE,
                                             .acl = 3,
                                             .sqes = NVME_SQE_SHIFT << 4 | NVME_SQE_SHIFT,
                                             .cqes = NVME_CQE_SHIFT << 4 | NVME_CQE_SHIFT,
@@ -135,6 +136,8 @@ static uint16_t set_features(struct sim *sim, const struct nvme_sqe *sqe, uint32
         *dw0 = min_u32(sqe->cdw11 & 0xffff, most - 1) | min_u32(sqe->cdw11 >> 16, most - 1) << 16;
         return NVME_OK;
     case NVME_FID_ASYNC_EVENTS:
+        if (sqe->cdw11 & ~(NVME_EVENTS_SMART | NVME_EVENTS_NAMESPACE))
+            return NVME_INVALID_FIELD | NVME_STATUS_DNR;
         return NVME_OK;
     default:
         return NVME_INVALID_FIELD | NVME_STATUS_DNR;

@@ -130,9 +130,11 @@ enum nvme_fid { /* CDW10 7:0 of Set Features */
 };
 
 #define NVME_ACTIVE_LIST_MAX   1024
-#define NVME_QUEUE_PC          1u /* CDW11 of Create I/O Queue: physically contiguous */
-#define NVME_CQ_IEN            2u /* CDW11 of Create I/O CQ: interrupts enabled; IV 31:16 */
-#define NVME_ABORT_NOT_ABORTED 1u /* DW0 of Abort */
+#define NVME_QUEUE_PC          1u     /* CDW11 of Create I/O Queue: physically contiguous */
+#define NVME_CQ_IEN            2u     /* CDW11 of Create I/O CQ: interrupts enabled; IV 31:16 */
+#define NVME_EVENTS_SMART      0x1fu  /* CDW11 of the feature: everything critical */
+#define NVME_EVENTS_NAMESPACE  0x100u /* ... and changes of namespaces, which is optional */
+#define NVME_ABORT_NOT_ABORTED 1u     /* DW0 of Abort */
 
 /* --- data structures (section 5.15.2) --------------------------------------------------------- */
 
@@ -147,7 +149,9 @@ struct nvme_identify_controller {
     uint8_t mdts; /* 2^MDTS units of CAP.MPSMIN; 0: no limit */
     uint16_t cntlid;
     uint32_t ver;
-    uint8_t reserved84[172];
+    uint32_t rtd3r, rtd3e;
+    uint32_t oaes; /* optional asynchronous events that it sends, as in their feature */
+    uint8_t reserved96[160];
     uint16_t oacs;
     uint8_t acl;  /* Abort commands at once, less one */
     uint8_t aerl; /* Asynchronous Event Requests at once, less one */
@@ -166,6 +170,7 @@ struct nvme_identify_controller {
 _Static_assert(sizeof(struct nvme_identify_controller) == 4096, "figure 247");
 _Static_assert(offsetof(struct nvme_identify_controller, mdts) == 77, "MDTS");
 _Static_assert(offsetof(struct nvme_identify_controller, ver) == 80, "VER");
+_Static_assert(offsetof(struct nvme_identify_controller, oaes) == 92, "OAES");
 _Static_assert(offsetof(struct nvme_identify_controller, oacs) == 256, "OACS");
 _Static_assert(offsetof(struct nvme_identify_controller, sqes) == 512, "SQES");
 _Static_assert(offsetof(struct nvme_identify_controller, nn) == 516, "NN");
