@@ -192,6 +192,58 @@ static void closed_abruptly(void **state)
     assert_int_equal(ended, 3);
 }
 
+static bool printable(const char *text)
+{
+    while (*text >= ' ' && *text <= '~')
+        text++;
+    return !*text;
+}
+
+/* Bytes of what the controller answered are changed before the driver sees them: it comes up with
+ * limits that make sense, or not at all. */
+static void answers_nonsense(void **state)
+{
+    uint32_t ready = 0, dead = 0;
+
+    for (uint64_t seed = 1; seed <= 500; seed++) {
+        struct rig *rig = rig_open((struct nvme_sim_config){.delay_max_ns = 1}, 8, 4);
+        const struct nvme_info *info = nvme_ctrlr_info(rig->ctrlr);
+        const struct ring *ring = &rig->ctrlr->admin.ring;
+        uint8_t *page = rig->ctrlr->data, *cq = (uint8_t *)ring->cq;
+        enum nvme_state is = NVME_STARTING;
+        struct rand rand;
+
+        rand_seed(&rand, seed);
+        for (uint32_t i = 0; i < 10000 && is == NVME_STARTING; i++) {
+            rig->access->ops->poll(rig->access, rig->now_ns);
+            for (uint64_t n = rand_below(&rand, 3) * 20; n; n--)
+                page[rand_below(&rand, rand_chance(&rand, 0.5) ? PAGE_BYTES : 160)] =
+                    (uint8_t)rand_u64(&rand);
+            // Anything but the byte with the phase bit, which says that there is something.
+            if (rand_chance(&rand, 0.05))
+                cq[16 * ring->cq_head + (14 + rand_below(&rand, 15) + 1) % 16] =
+                    (uint8_t)rand_u64(&rand);
+            is = nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+            rig->now_ns = max_u64(rig->now_ns + 1, nvme_ctrlr_next_ns(rig->ctrlr));
+        }
+        assert_true(is == NVME_READY || is == NVME_DEAD);
+        assert_true(is == NVME_READY || nvme_ctrlr_why(rig->ctrlr)[0]);
+        assert_true(printable(info->model) && printable(info->serial) && printable(info->firmware));
+        for (uint32_t i = 0; i < nvme_ctrlr_namespace_count(rig->ctrlr); i++) {
+            const struct nvme_namespace *ns = nvme_ctrlr_namespace(rig->ctrlr, i);
+
+            assert_true(!ns->blocks || (ns->block_bytes >= 512 && ns->block_bytes <= 4096));
+            assert_true(!ns->blocks || ns->blocks <= UINT64_MAX / ns->block_bytes);
+        }
+        assert_true(is == NVME_DEAD || (info->qpairs >= 1 && info->qpairs <= 4));
+        assert_true(is == NVME_DEAD || info->transfer_bytes >= PAGE_BYTES);
+        ready += is == NVME_READY;
+        dead += is == NVME_DEAD;
+        rig_close(rig);
+    }
+    assert_true(ready > 50 && dead > 50);
+}
+
 static void refuses_nonsense(void **state)
 {
     struct nvme_config config = {.qpairs = 1, .depth = 1};
@@ -222,11 +274,12 @@ static void refuses_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_up),        cmocka_unit_test(namespaces),
-        cmocka_unit_test(never_ready),     cmocka_unit_test(not_there),
-        cmocka_unit_test(pulled_out),      cmocka_unit_test(fatal),
-        cmocka_unit_test(wont_stop),       cmocka_unit_test(shuts_down),
-        cmocka_unit_test(closed_abruptly), cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(comes_up),         cmocka_unit_test(namespaces),
+        cmocka_unit_test(never_ready),      cmocka_unit_test(not_there),
+        cmocka_unit_test(pulled_out),       cmocka_unit_test(fatal),
+        cmocka_unit_test(wont_stop),        cmocka_unit_test(shuts_down),
+        cmocka_unit_test(closed_abruptly),  cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(answers_nonsense),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
