@@ -50,6 +50,7 @@ sim:
 	@$(MAKE) --no-print-directory compile
 	@build/test/sim/sim_tcp --seeds $(SEEDS)
 	@build/test/sim/sim_atlas --seeds $(SEEDS)
+	@build/test/sim/sim_nvme --seeds $(SEEDS)
 
 # Written in one piece: a run that breaks leaves the old table.
 snapshot:
