@@ -52,8 +52,12 @@ uint32_t admin_reap(struct admin *admin)
     const struct nvme_cqe *entry;
     uint32_t strays = 0;
 
-    // A function that resets the controller empties the ring, and ends the loop.
-    while ((entry = ring_peek(&admin->ring)) != NULL) {
+    // A function that resets the controller empties the ring, and ends the loop. Once around is
+    // enough for a turn: a controller that always has another event must not keep us here.
+    for (uint32_t n = 0; n < admin->ring.size; n++) {
+        entry = ring_peek(&admin->ring);
+        if (!entry)
+            break;
         struct nvme_cqe cqe = *entry;
         uint32_t slot = cqe.cid & ADMIN_SLOT_MASK;
         admin_done *done = slot < ADMIN_DEPTH ? admin->done[slot] : NULL;

@@ -129,9 +129,12 @@ const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
 
 int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number)
 {
-    struct nvme_qpair *qp = &ctrlr->qpairs[number - 1];
+    struct nvme_qpair *qp;
 
-    if (!ctrlr->was_ready || number - 1 >= ctrlr->info.qpairs || qp->lost)
+    if (!ctrlr->was_ready || !number || number > ctrlr->info.qpairs)
+        return -ENODEV;
+    qp = &ctrlr->qpairs[number - 1];
+    if (qp->lost)
         return -ENODEV;
     if (qp->taken)
         return -EBUSY;

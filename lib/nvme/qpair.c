@@ -120,7 +120,7 @@ static const struct nvme_namespace *namespace_find(const struct nvme_qpair *qp, 
     return NULL;
 }
 
-static int io_start(struct iohdesc *io, enum nvme_io_opc opc, uint32_t total)
+static void io_start(struct iohdesc *io, enum nvme_io_opc opc, uint32_t total)
 {
     struct nvme_qpair *qp = io->ioqp;
 
@@ -133,10 +133,9 @@ static int io_start(struct iohdesc *io, enum nvme_io_opc opc, uint32_t total)
     qp->outstanding++;
     // Nobody overtakes those who wait.
     if (list_empty(&qp->waiting) && io_post(qp, io))
-        return 0;
+        return;
     list_push_tail(&qp->waiting, &io->waiting);
     stat_inc(&qp->stats.waits);
-    return 0;
 }
 
 static int io_check(struct iohdesc *io)
@@ -165,7 +164,8 @@ int nvme_read(struct iohdesc *io)
     if (error)
         return error;
     stat_inc(&io->ioqp->stats.reads);
-    return io_start(io, NVME_IO_READ, io->lba_count);
+    io_start(io, NVME_IO_READ, io->lba_count);
+    return 0;
 }
 
 int nvme_write(struct iohdesc *io)
@@ -175,7 +175,8 @@ int nvme_write(struct iohdesc *io)
     if (error)
         return error;
     stat_inc(&io->ioqp->stats.writes);
-    return io_start(io, NVME_IO_WRITE, io->lba_count);
+    io_start(io, NVME_IO_WRITE, io->lba_count);
+    return 0;
 }
 
 int nvme_flush(struct iohdesc *io)
@@ -188,7 +189,8 @@ int nvme_flush(struct iohdesc *io)
         return -ENXIO;
     io->block_shift = 0;
     stat_inc(&io->ioqp->stats.flushes);
-    return io_start(io, NVME_IO_FLUSH, 1);
+    io_start(io, NVME_IO_FLUSH, 1);
+    return 0;
 }
 
 /* --- ending ----------------------------------------------------------------------------------- */
