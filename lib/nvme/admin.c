@@ -19,19 +19,24 @@ int admin_init(struct admin *admin, struct nvme_access *access, struct mem_arena
         return -ENOMEM;
     r->sq_bus = access_bus(access, r->sq, r->size * sizeof(*r->sq));
     r->cq_bus = access_bus(access, r->cq, r->size * sizeof(*r->cq));
-    ring_reset(r);
     return 0;
 }
 
-void admin_reset(struct admin *admin)
+void admin_disable(struct admin *admin)
 {
     memset(admin->done, 0, sizeof(admin->done));
+    admin->enabled = false;
+}
+
+void admin_enable(struct admin *admin)
+{
     ring_reset(&admin->ring);
+    admin->enabled = true;
 }
 
 int admin_send(struct admin *admin, const struct nvme_sqe *sqe, admin_done *done)
 {
-    for (uint32_t slot = 0; slot < ADMIN_DEPTH; slot++) {
+    for (uint32_t slot = 0; slot < ADMIN_DEPTH && admin->enabled; slot++) {
         struct nvme_sqe *at;
 
         if (admin->done[slot])
@@ -49,19 +54,21 @@ int admin_send(struct admin *admin, const struct nvme_sqe *sqe, admin_done *done
 
 uint32_t admin_reap(struct admin *admin)
 {
-    const struct nvme_cqe *entry;
     uint32_t strays = 0;
 
-    // A function that resets the controller empties the ring, and ends the loop. Once around is
-    // enough for a turn: a controller that always has another event must not keep us here.
-    for (uint32_t n = 0; n < admin->ring.size; n++) {
-        entry = ring_peek(&admin->ring);
+    // Once around is enough for a turn: a controller that always has another event must not keep
+    // us here.
+    for (uint32_t n = 0; n < admin->ring.size && admin->enabled; n++) {
+        const struct nvme_cqe *entry = ring_peek(&admin->ring);
+        struct nvme_cqe cqe;
+        uint32_t slot;
+        admin_done *done;
+
         if (!entry)
             break;
-        struct nvme_cqe cqe = *entry;
-        uint32_t slot = cqe.cid & ADMIN_SLOT_MASK;
-        admin_done *done = slot < ADMIN_DEPTH ? admin->done[slot] : NULL;
-
+        cqe = *entry;
+        slot = cqe.cid & ADMIN_SLOT_MASK;
+        done = slot < ADMIN_DEPTH ? admin->done[slot] : NULL;
         ring_advance(&admin->ring);
         ring_cq(&admin->ring);
         if (!done || admin->cids[slot] != cqe.cid) {

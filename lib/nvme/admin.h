@@ -22,14 +22,17 @@ struct admin {
     admin_done *done[ADMIN_DEPTH]; /* NULL: not out */
     uint16_t cids[ADMIN_DEPTH];
     uint16_t uses;
+    bool enabled;
 };
 
 /* `arg` is given to every function. -ENOMEM. */
 must_check int admin_init(struct admin *admin, struct nvme_access *access, struct mem_arena *arena,
                           void *arg);
-/* Forgets what is out; the controller is disabled. */
-void admin_reset(struct admin *admin);
-/* Sends it (`cid` is filled in); -EAGAIN: too many are out. */
+/* The controller is told to stop: what is out is forgotten, nothing more is consumed or rung. */
+void admin_disable(struct admin *admin);
+/* The controller has stopped, and will find an empty queue when it starts. */
+void admin_enable(struct admin *admin);
+/* Sends it (`cid` is filled in); -EAGAIN: too many are out, or it is disabled. */
 must_check int admin_send(struct admin *admin, const struct nvme_sqe *sqe, admin_done *done);
 /* Returns how many completions were of commands that are not out. A function may send commands. */
 uint32_t admin_reap(struct admin *admin);

@@ -54,6 +54,7 @@ static void qpairs_lose(struct nvme_ctrlr *ctrlr, int error)
 
 static void give_up(struct nvme_ctrlr *ctrlr)
 {
+    admin_disable(&ctrlr->admin);
     // First cut off, then given back: see nvme.h.
     ctrlr->access->ops->stop(ctrlr->access);
     step_set(ctrlr, STEP_DEAD);
@@ -92,7 +93,8 @@ void ctrlr_command(struct nvme_ctrlr *ctrlr, const struct nvme_sqe *sqe, admin_d
 {
     ctrlr->deadline_ns = ctrlr->now_ns + ctrlr->config.timeout_ns;
     if (admin_send(&ctrlr->admin, sqe, done))
-        ctrlr_fault(ctrlr, "the controller answers none of %d admin commands", ADMIN_DEPTH);
+        ctrlr_fault(ctrlr, "the controller answers none of %d admin commands: power-cycle it",
+                    ADMIN_DEPTH);
 }
 
 bool ctrlr_succeeded(struct nvme_ctrlr *ctrlr, const struct nvme_cqe *cqe, const char *name)
@@ -125,6 +127,7 @@ static void disable_enter(struct nvme_ctrlr *ctrlr)
 {
     uint32_t cc = access_read32(ctrlr->access, NVME_REG_CC);
 
+    admin_disable(&ctrlr->admin);
     for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
         qpair_freeze(&ctrlr->qpairs[i]);
     if (cc & NVME_CC_EN)
@@ -135,7 +138,6 @@ static void disable_turn(struct nvme_ctrlr *ctrlr, uint32_t csts)
 {
     if (csts & NVME_CSTS_RDY)
         return;
-    admin_reset(&ctrlr->admin);
     if (ctrlr->stopping) {
         step_set(ctrlr, STEP_CLOSED);
         qpairs_lose(ctrlr, -ECANCELED);
@@ -151,6 +153,7 @@ static void enable_enter(struct nvme_ctrlr *ctrlr)
     struct nvme_access *access = ctrlr->access;
     uint32_t last = ctrlr->admin.ring.size - 1;
 
+    admin_enable(&ctrlr->admin);
     access_write32(access, NVME_REG_AQA, last << 16 | last);
     access_write64(access, NVME_REG_ASQ, ctrlr->admin.ring.sq_bus);
     access_write64(access, NVME_REG_ACQ, ctrlr->admin.ring.cq_bus);
@@ -433,6 +436,8 @@ static void shutdown_enter(struct nvme_ctrlr *ctrlr)
 {
     uint32_t cc = access_read32(ctrlr->access, NVME_REG_CC);
 
+    // What a command out there would have led to is not wanted any more.
+    admin_disable(&ctrlr->admin);
     for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
         qpair_freeze(&ctrlr->qpairs[i]);
     access_write32(ctrlr->access, NVME_REG_CC, (cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL);
@@ -479,7 +484,7 @@ static enum nvme_state state_of(const struct nvme_ctrlr *ctrlr)
 {
     enum nvme_state state = steps[ctrlr->step].state;
 
-    if (state == NVME_RESETTING && ctrlr->stopping)
+    if (ctrlr->stopping && ctrlr->step < STEP_CLOSED)
         return NVME_STOPPING;
     return state == NVME_RESETTING && !ctrlr->was_ready ? NVME_STARTING : state;
 }
@@ -534,8 +539,7 @@ enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
         first_turn(ctrlr);
     if (unlikely(ctrlr->stopping && ctrlr->step >= STEP_IDENTIFY && ctrlr->step <= STEP_READY))
         step_set(ctrlr, STEP_SHUTDOWN);
-    if (ctrlr->step > STEP_ENABLE && ctrlr->step < STEP_CLOSED)
-        stat_add(&ctrlr->stats.drop_stray_admin, admin_reap(&ctrlr->admin));
+    stat_add(&ctrlr->stats.drop_stray_admin, admin_reap(&ctrlr->admin));
     if (likely(ctrlr->step == STEP_READY))
         ready_turn(ctrlr);
     else if (steps[ctrlr->step].turn)

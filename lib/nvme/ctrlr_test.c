@@ -172,6 +172,32 @@ static void shuts_down(void **state)
     rig_close(rig);
 }
 
+/* At every moment of the bring-up. */
+static void stops_while_starting(void **state)
+{
+    enum nvme_state before = NVME_STARTING;
+
+    for (uint32_t turns = 0; before == NVME_STARTING; turns++) {
+        struct rig *rig = rig_open((struct nvme_sim_config){.delay_min_ns = 3 * NS_PER_MS,
+                                                            .delay_max_ns = 3 * NS_PER_MS,
+                                                            .ready_ns = 3 * NS_PER_MS},
+                                   8, 2);
+        struct nvme_qpair *qp;
+
+        for (uint32_t i = 0; i < turns; i++) {
+            before = nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+            rig->now_ns = max_u64(rig->now_ns + 1, nvme_ctrlr_next_ns(rig->ctrlr));
+        }
+        nvme_ctrlr_stop(rig->ctrlr);
+        assert_int_equal(rig_leave(rig, NVME_STOPPING), NVME_CLOSED);
+        assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -ENODEV);
+        assert_false(rig_sim(rig)->cut);
+        assert_string_equal(nvme_ctrlr_why(rig->ctrlr), "");
+        assert_true(turns < 1000);
+        rig_close(rig);
+    }
+}
+
 static void closed_abruptly(void **state)
 {
     struct rig *rig = rig_open(
@@ -274,11 +300,17 @@ static void refuses_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_up),         cmocka_unit_test(namespaces),
-        cmocka_unit_test(never_ready),      cmocka_unit_test(not_there),
-        cmocka_unit_test(pulled_out),       cmocka_unit_test(fatal),
-        cmocka_unit_test(wont_stop),        cmocka_unit_test(shuts_down),
-        cmocka_unit_test(closed_abruptly),  cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(comes_up),
+        cmocka_unit_test(namespaces),
+        cmocka_unit_test(never_ready),
+        cmocka_unit_test(not_there),
+        cmocka_unit_test(pulled_out),
+        cmocka_unit_test(fatal),
+        cmocka_unit_test(wont_stop),
+        cmocka_unit_test(shuts_down),
+        cmocka_unit_test(stops_while_starting),
+        cmocka_unit_test(closed_abruptly),
+        cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(answers_nonsense),
     };
 
