@@ -55,6 +55,9 @@ static void tracker_post(struct nvme_qpair *qp, struct tracker *tr)
 {
     uint32_t index = (uint32_t)(tr - qp->trackers);
     const struct iohdesc *io = tr->io;
+    uint64_t lba = io->lba + tr->first;
+    size_t off = (size_t)tr->first << io->block_shift;
+    size_t list = (size_t)index * qp->list_entries;
     struct nvme_sqe *sqe = ring_post(&qp->ring);
 
     // The use before this one is over, whatever is still to come of it.
@@ -65,15 +68,11 @@ static void tracker_post(struct nvme_qpair *qp, struct tracker *tr)
     stat_inc(&qp->stats.commands);
     if (io->opc == NVME_IO_FLUSH)
         return;
-    uint64_t lba = io->lba + tr->first;
-    size_t off = (size_t)tr->first << io->block_shift;
-    uint32_t bytes = tr->count << io->block_shift;
-    size_t list = (size_t)index * qp->list_entries;
-
     sqe->cdw10 = (uint32_t)lba;
     sqe->cdw11 = (uint32_t)(lba >> 32);
     sqe->cdw12 = tr->count - 1;
-    prp_build(sqe, io->bus + off, bytes, qp->lists + list, qp->lists_bus + list * sizeof(uint64_t));
+    prp_build(sqe, io->bus + off, tr->count << io->block_shift, qp->lists + list,
+              qp->lists_bus + list * sizeof(uint64_t));
 }
 
 /* As much of the request as there is room for; true: all of it. */

@@ -439,10 +439,12 @@ static bool work(struct scene *s)
         uint32_t max = rand_chance(r, 0.2) ? 1 : nvme_peek_completions(s->qps[i]);
 
         busy |= nvme_consume_completions(s->qps[i], max) > 0;
-        if (rand_chance(r, 0.8))
-            busy |= nvme_sqsync(s->qps[i]) | nvme_cqsync(s->qps[i]);
-        else
-            busy = true;
+        if (!rand_chance(r, 0.8)) {
+            busy = true; // the doorbells are for later
+            continue;
+        }
+        busy |= nvme_sqsync(s->qps[i]);
+        busy |= nvme_cqsync(s->qps[i]);
     }
     if (s->detach_at && s->posted >= s->detach_at && s->sim.namespaces[1].blocks) {
         nvme_sim_detach(s->config.access, 2);
