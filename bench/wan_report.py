@@ -249,10 +249,11 @@ def write_all(results, out, keep_runs):
     if groups := fairness_groups(runs):
         fairness_chart(os.path.join(out, 'wan-fairness.svg'), groups, about)
     with open(os.path.join(out, 'wan.txt'), 'w') as f:
-        f.write(text(results))
+        f.write('\n'.join(line.rstrip() for line in text(results).splitlines()) + '\n')
     kept = results if keep_runs else {**results, 'runs': len(runs), 'cells': digest(grid)}
     with open(os.path.join(out, 'wan.json'), 'w') as f:
         json.dump(kept, f, indent=None if keep_runs else 1)
+        f.write('\n')
 
 
 def digest(grid):
