@@ -87,6 +87,7 @@ static void gcm_seal_at_once(IMB_MGR *mgr, enum tlsrec_suite suite, const uint8_
     else
         IMB_AES256_GCM_ENC(mgr, key, &ctx, m->out, m->out, bytes, m->nonce, m->aad, m->aad_bytes,
                            tag, TLSREC_TAG_BYTES);
+    explicit_bzero(&ctx, sizeof(ctx));
 }
 
 static void gcm_seal_apart(IMB_MGR *mgr, enum tlsrec_suite suite, const uint8_t *expanded,

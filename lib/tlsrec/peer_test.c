@@ -26,7 +26,9 @@ static const char *const suites12[] = {"ECDHE-ECDSA-AES128-GCM-SHA256",
 /* What is learnt of a handshake while it goes on. */
 struct handover {
     uint8_t secret[TLSREC_SECRET_MAX];
-    uint64_t records; /* written with the last keys */
+    uint64_t records;      /* written with the last keys */
+    uint32_t updates;      /* KeyUpdates that were read */
+    uint32_t updates_owed; /* those of them that ask for one of ours */
 };
 
 struct link {
@@ -85,11 +87,17 @@ static void on_key_log(const SSL *ssl, const char *line)
 static void on_message(int is_written, int version, int type, const void *bytes, size_t count,
                        SSL *ssl, void *arg)
 {
+    const uint8_t *message = bytes;
     struct handover *h = arg;
-    bool is_finished = type == SSL3_RT_HANDSHAKE && *(const uint8_t *)bytes == SSL3_MT_FINISHED;
+    bool is_finished = type == SSL3_RT_HANDSHAKE && message[0] == SSL3_MT_FINISHED;
 
-    if (!is_written)
+    if (!is_written) {
+        if (type == SSL3_RT_HANDSHAKE && message[0] == SSL3_MT_KEY_UPDATE) {
+            h->updates++;
+            h->updates_owed += message[4] == 1;
+        }
         return;
+    }
     if (type == SSL3_RT_HEADER)
         h->records++;
     else if (type == SSL3_RT_CHANGE_CIPHER_SPEC || (is_finished && version == TLS1_3_VERSION))
@@ -218,6 +226,7 @@ static void send_data(struct link *l, uint32_t from, uint32_t to)
 /* The client answers a KeyUpdate that asks for one, and OpenSSL's server reads on with new keys. */
 static void update_keys(struct link *l, bool request_peer)
 {
+    uint32_t updates = l->handover.updates + (request_peer ? 1 : 0);
     struct tlsrec_note note;
     char byte = 0;
 
@@ -228,6 +237,7 @@ static void update_keys(struct link *l, bool request_peer)
     assert_int_equal(SSL_write(l->client, "?", 1), 1);
     assert_int_equal(SSL_read(l->server, &byte, 1), 1);
     assert_int_equal(byte, '?');
+    assert_int_equal(l->handover.updates, updates);
     tlsrec_acked(&l->tls, note.run.wire + tlsrec_run_wire_bytes(&note.run));
 }
 
@@ -276,6 +286,29 @@ static void test_tls12(void **state)
         converse(TLSREC_TLS12, suite, 0);
 }
 
+/* RFC 8446 4.6.3. OpenSSL would answer with its own next record, which is not the next any more. */
+static void test_client_asks_for_update(void **state)
+{
+    static struct link l;
+    struct rand rand;
+    char byte;
+
+    shake_hands(&l, TLSREC_TLS13, TLSREC_AES_256_GCM, 2);
+    rand_seed(&rand, 2);
+    fill_random(&rand, l.text, sizeof(l.text));
+    take_over(&l, TLSREC_TLS13, TLSREC_AES_256_GCM);
+    send_data(&l, 0, 1000);
+    assert_int_equal(SSL_key_update(l.client, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_write(l.client, "?", 1), 1);
+    assert_int_equal(SSL_read(l.server, &byte, 1), 1);
+    assert_int_equal(l.handover.updates_owed, 1);
+    assert_int_equal(BIO_pending(l.to_client), 0); /* nothing of OpenSSL's gets between ours */
+    update_keys(&l, false);
+    send_data(&l, 1000, 50000);
+    end_stream(&l);
+    hang_up(&l);
+}
+
 /* The client knows a fatal alert for what it is. */
 static void test_alert(void **state)
 {
@@ -301,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tls13),
         cmocka_unit_test(test_tls12),
+        cmocka_unit_test(test_client_asks_for_update),
         cmocka_unit_test(test_alert),
     };
 

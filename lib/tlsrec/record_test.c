@@ -210,6 +210,8 @@ static void test_generations(void **state)
         tlsrec_acked(&b.tls, run.wire);
         for (size_t i = 0; i < TLSREC_EXPANDED_BYTES; i++)
             assert_int_equal(keys.expanded[0][i], 0);
+        for (size_t i = 0; i < sizeof(b.tls.generations[0]); i++)
+            assert_int_equal(((uint8_t *)&b.tls.generations[0])[i], 0);
         assert_int_equal(tlsrec_seal(&b.tls, &new, out, b.text, &tags[1]), TLSREC_SAME);
         end(&b);
     }
