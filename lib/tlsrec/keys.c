@@ -85,6 +85,7 @@ static void init(struct tlsrec *tls, struct tlsrec_engine *engine, enum tlsrec_s
                            .records_max =
                                start->records_max ? min_u64(start->records_max, most) : most};
     tls->generations[0].sealed = start->seq;
+    assert(tls->records_max > TLSREC_NOTE_RECORDS); /* or no run would ever fit */
 }
 
 void tlsrec_init13(struct tlsrec *tls, struct tlsrec_engine *engine, enum tlsrec_suite suite,

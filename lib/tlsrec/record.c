@@ -10,6 +10,9 @@
 #define TLS12_VERSION    0x0303 /* what a record of either version says */
 #define INNER_TYPE_BYTES 1
 
+static_assert(TLSREC_HEAD_MAX < MEM_CHUNK_HEADROOM, "a chunk has room in front of a record");
+static_assert(TLSREC_TAIL_MAX <= MEM_CHUNK_TAILROOM, "a chunk has room behind a record");
+
 static const struct tlsrec_generation *generation_for(const struct tlsrec *tls,
                                                       const struct tlsrec_record *record)
 {

@@ -42,7 +42,7 @@ static inline uint32_t from_hex(const char *hex, uint8_t *out, uint32_t room)
     uint32_t n = 0;
 
     for (; *hex; hex++) {
-        unsigned byte;
+        unsigned byte = 0;
 
         if (*hex == ' ')
             continue;

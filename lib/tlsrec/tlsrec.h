@@ -109,7 +109,7 @@ struct tlsrec { /* private: */
 struct tlsrec_start {
     uint64_t seq;         /* records sealed with these keys already (tickets; 1.2's Finished) */
     uint64_t wire;        /* offset in TCP's stream of our first byte */
-    uint64_t records_max; /* fewer than the cipher's limit, or 0 for that */
+    uint64_t records_max; /* fewer than the cipher's limit but more than notes take; 0: its limit */
 };
 
 struct tlsrec_master { /* TLS 1.2 */
