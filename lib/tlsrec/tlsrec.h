@@ -47,10 +47,11 @@
 enum tlsrec_version { TLSREC_TLS12, TLSREC_TLS13 };
 enum tlsrec_suite { TLSREC_AES_128_GCM, TLSREC_AES_256_GCM, TLSREC_CHACHA20_POLY1305 };
 
-enum tlsrec_type { /* RFC 8446 5.1 */
-                   TLSREC_ALERT = 21,
-                   TLSREC_HANDSHAKE = 22,
-                   TLSREC_DATA = 23,
+/* RFC 8446 5.1 */
+enum tlsrec_type {
+    TLSREC_ALERT = 21,
+    TLSREC_HANDSHAKE = 22,
+    TLSREC_DATA = 23,
 };
 
 #define TLSREC_PLAIN_MAX    16384 /* RFC 8446 5.1 */
@@ -203,16 +204,17 @@ struct tlsrec_note {
     uint8_t text[TLSREC_NOTE_MAX];
 };
 
-enum tlsrec_alert { /* RFC 8446 6; others as they are needed */
-                    TLSREC_CLOSE_NOTIFY = 0,
-                    TLSREC_UNEXPECTED_MESSAGE = 10,
-                    TLSREC_BAD_RECORD_MAC = 20,
-                    TLSREC_RECORD_OVERFLOW = 22,
-                    TLSREC_DECODE_ERROR = 50,
-                    TLSREC_PROTOCOL_VERSION = 70,
-                    TLSREC_INTERNAL_ERROR = 80,
-                    TLSREC_USER_CANCELED = 90,
-                    TLSREC_NO_RENEGOTIATION = 100,
+/* RFC 8446 6; others as they are needed */
+enum tlsrec_alert {
+    TLSREC_CLOSE_NOTIFY = 0,
+    TLSREC_UNEXPECTED_MESSAGE = 10,
+    TLSREC_BAD_RECORD_MAC = 20,
+    TLSREC_RECORD_OVERFLOW = 22,
+    TLSREC_DECODE_ERROR = 50,
+    TLSREC_PROTOCOL_VERSION = 70,
+    TLSREC_INTERNAL_ERROR = 80,
+    TLSREC_USER_CANCELED = 90,
+    TLSREC_NO_RENEGOTIATION = 100,
 };
 
 /* -EOVERFLOW when the keys are used up. */
