@@ -250,6 +250,15 @@ def limits_text(limits):
                      'without the idle ones'.format(
                          many['connections'], few['connections'], many['server_bytes'] / 2**20,
                          many['bytes_per_connection'], row['slower']))
+    for cipher in ('aes_128_gcm', 'aes_256_gcm', 'chacha20_poly1305'):
+        rows = [r[cipher] for r in limits.get('seal', ())]
+        if rows:
+            rate, peer, times = (spread([r[key] for r in rows]) for key in
+                                 ('tlsrec_per_s', 'openssl_per_s', 'tlsrec_over_library'))
+            lines.append('records sealed in place, {}: {:.1f} GB/s ({:.1f} to {:.1f}), {:.2f} '
+                         'times the time of the cipher library alone; OpenSSL {:.1f} GB/s'.format(
+                             cipher, rate['median'] / 1e9, rate['low'] / 1e9, rate['high'] / 1e9,
+                             times['median'], peer['median'] / 1e9))
     return '\n'.join(lines) + '\n'
 
 
