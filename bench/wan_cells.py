@@ -79,7 +79,8 @@ def network(world, job):
     """The middlebox for a job: a slow link and a queue towards the client, losses, delay."""
     queue = max(int(bdp_bytes(job['rate_bps'], job['rtt_ms']) * job['queue_bdp']), 4 * 1514)
     net = wan.Wan(world, delay=job['rtt_ms'] / 2, flows_by='order', seed=job['seed'],
-                  to_left_rate=job['rate_bps'], to_left_queue=queue, **LOSSES[job['loss']])
+                  to_left_rate=job['rate_bps'], to_left_queue=queue,
+                  to_right_jitter=job.get('jitter_ms', 0), **LOSSES[job['loss']])
     # The sysctl offers a namespace only what the machine allows to everybody; a route takes all.
     net.right.sh('ip route change 10.9.0.0%s dev wan0 src %s congctl %s'
                  % (wan.BITS, net.right.addr, job['cc']))
