@@ -29,6 +29,7 @@
 #include "nmio/nmio.h"
 #include "rate.h"
 #include "tcpip/tcpip.h"
+#include "tls/tls.h"
 
 #define WORKER_ADDRS_MAX 16
 /* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
@@ -69,7 +70,10 @@ struct worker_config {
     const struct ip_addr *gateway;  /* or NULL */
     const struct ip_addr *gateway6; /* or NULL: routers that advertise themselves */
     uint16_t vlan;                  /* 0: none */
-    uint16_t listen_port;
+    uint16_t listen_port; /* 0: TLS only */
+    uint16_t tls_port;    /* 0: no TLS */
+    struct tls_ctx *tls;  /* what new connections use; the worker holds it */
+    uint32_t tls_threads; /* that compute the worker's handshakes; 0: its turns do */
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;
@@ -205,6 +209,8 @@ uint64_t worker_next_ns(const struct worker *worker);
 /* No new connections; idle ones are closed, the others after their responses. */
 void worker_drain(struct worker *worker, uint64_t now_ns);
 bool worker_drained(const struct worker *worker);
+/* Connections that are accepted from now on use this one. By the worker's thread. */
+void worker_set_tls(struct worker *worker, struct tls_ctx *ctx);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
 

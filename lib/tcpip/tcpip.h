@@ -72,6 +72,14 @@ struct tcp_ops {
     void (*recv_end)(void *user, struct tcp_conn *conn, uint64_t now_ns);
     uint32_t (*fill)(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);
+    /*
+     * May be NULL. Where the stream has joints (the ends of records, which are made whole): how much
+     * of the `len` bytes from `offset` on, none of which was asked for yet, should be asked for now:
+     * up to the last joint among them, or 0 if there is none. fill is then asked for so much, unless
+     * nothing is in flight, or a timer or a probe wants to send something in any case. The pace
+     * stretches to the first joint.
+     */
+    uint64_t (*round)(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
     /* Bytes of the stream below `offset` have been acknowledged. */
     void (*sent)(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns);
     void (*closed)(void *user, struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
@@ -247,6 +255,9 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_ns);
 /* No faster than so many bytes a second, averaged over a few milliseconds; 0: no cap. */
 void tcp_set_rate(struct tcp_conn *conn, uint64_t bytes_per_s);
 
+/* How many bytes may be in flight: the smaller one of the two windows. */
+uint64_t tcp_conn_window(const struct tcp_conn *conn);
+uint16_t tcp_conn_mss(const struct tcp_conn *conn); /* payload of a full segment */
 /* NULL while, or after, the application has nothing to do with it. */
 void *tcp_conn_user(const struct tcp_conn *conn);
 enum tcp_state tcp_conn_state(const struct tcp_conn *conn);
