@@ -10,6 +10,7 @@
 #define REQUESTS_MAX     8192 /* partly received at a time: beyond that somebody plays with us */
 #define RESPONSES_FACTOR 2    /* per connection on average; pipelining is rare */
 #define MULTIS_MAX       4096
+#define LOCATIONS_MAX    4096 /* redirects not acknowledged yet */
 
 const struct stat_desc worker_stat_descs[] = {WORKER_STATS(STAT_DESC, struct worker_stats){0}};
 
@@ -129,6 +130,7 @@ size_t worker_arena_bytes(const struct worker_config *config)
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
            MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +
+           (config->redirect_https ? LOCATIONS_MAX * (LOCATION_BYTES_MAX + 64) : 0) +
            config->chunk_count * (chunk + sizeof(struct stream_read) + 64);
 }
 
@@ -151,6 +153,8 @@ static int open_pools(struct worker *w)
         rc = mem_pool_init(&w->responses, c->arena, sizeof(struct response), responses_max(c));
     if (rc == 0)
         rc = mem_pool_init(&w->multis, c->arena, sizeof(struct http1_ranges), MULTIS_MAX);
+    if (rc == 0 && c->redirect_https)
+        rc = mem_pool_init(&w->locations, c->arena, LOCATION_BYTES_MAX, LOCATIONS_MAX);
     return rc;
 }
 
