@@ -210,7 +210,7 @@ static void take_step(struct secure *s)
 static bool step_done(struct secure *s)
 {
     struct request *q = s->session.request;
-    uint8_t *out = s->job.out;
+    uint8_t *out = s->job.out, *fitting;
 
     s->job.out = NULL;
     memmove(q->buf, q->buf + s->job.in_len, q->len - s->job.in_len);
@@ -219,6 +219,8 @@ static bool step_done(struct secure *s)
         free(out);
         return true;
     }
+    fitting = realloc(out, s->job.out_len); /* it stays until it is acknowledged */
+    out = fitting ? fitting : out;
     if (records_flight(s, out, (uint32_t)s->job.out_len) == 0)
         return true;
     free(out);
