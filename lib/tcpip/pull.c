@@ -256,18 +256,15 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
 }
 
 /*
- * Of a portion as much as our own limits admit: `pace` for now, `room` before an answer. A record
- * may be larger than a burst: the pace is stretched to the first joint, and waits the longer
- * afterwards. 0: an answer will make the room in which there is one.
+ * Of a portion our own limits, the pace and `room` before an answer, admit the first `want` bytes:
+ * as far as a joint is better. A record may be larger than a burst: the pace is stretched to the
+ * first joint, and waits the longer afterwards. 0: an answer will make room for one.
  */
-static uint64_t within_limits(const struct tcp_conn *conn, uint64_t portion, uint64_t pace,
-                              uint64_t room)
+static uint64_t whole_part(const struct tcp_conn *conn, uint64_t portion, uint64_t want,
+                           uint64_t room)
 {
-    uint64_t want = at_most(conn, portion, min_u64(pace, room)), most = min_u64(portion, room);
-    uint64_t whole;
+    uint64_t most = min_u64(portion, room), whole;
 
-    if (!conn->ops->round || want == portion)
-        return want;
     for (uint64_t bytes = want; !(whole = to_joint(conn, bytes)) && bytes < most;)
         bytes = min_u64(2 * bytes, most);
     if (whole)
@@ -329,9 +326,12 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        want = within_limits(conn, portion, pace, room);
-        if (want == 0)
-            return ASKED_ENOUGH;
+        want = at_most(conn, portion, min_u64(pace, room));
+        if (want < portion && conn->ops->round) {
+            want = whole_part(conn, portion, want, room);
+            if (want == 0)
+                return ASKED_ENOUGH;
+        }
         rc = ask_new(conn, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
