@@ -89,6 +89,16 @@ static void expect_heard(struct link *l, const char *text)
     assert_false(h->events.closed || h->events.failed);
 }
 
+/* Whoever goes on after the end is not listened to. */
+static void expect_ignored(struct link *l)
+{
+    static struct heard h;
+
+    memset(&h, 0, sizeof(h));
+    hear(l, (const uint8_t *)"\x17\x03\x03more", 7, 100, &h);
+    assert_true(h.len == 0 && h.calls == 1 && !h.events.closed && !h.events.failed);
+}
+
 static void expect_failed(const struct heard *h, int alert)
 {
     assert_true(h->events.failed && !h->events.closed);
@@ -199,6 +209,7 @@ static void test_close_notify(void **state)
         h = hear_all(l);
         assert_int_equal(h->len, 4);
         assert_true(h->events.closed && !h->events.failed && !h->events.alert_wanted);
+        expect_ignored(l);
         respond(l); // our half goes on
         link_close(l);
     }
@@ -257,6 +268,7 @@ static void test_renegotiation(void **state)
     h = hear_all(l);
     assert_int_equal(h->len, 6);
     expect_failed(h, TLSREC_NO_RENEGOTIATION);
+    expect_ignored(l);
     link_close(l);
 }
 
