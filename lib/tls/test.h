@@ -34,10 +34,10 @@ static char test_dir[] = "/tmp/atlas-tls-test-XXXXXX";
 
 static inline const char *test_path(const char *name)
 {
-    // Several are used in one call.
-    static char paths[8][TEST_PATH_BYTES];
+    // They live as long as a test.
+    static char paths[256][TEST_PATH_BYTES];
     static unsigned next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 256];
 
     snprintf(path, TEST_PATH_BYTES, "%s/%s", test_dir, name);
     return path;
