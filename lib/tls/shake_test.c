@@ -185,6 +185,7 @@ static void test_refused(void **state)
         {.version = TLS1_2_VERSION,
          .suites12 = "DEFAULT:@SECLEVEL=0",
          .signatures = "RSA+SHA1:ECDSA+SHA1"},
+        {.version = TLS1_2_VERSION, .signatures = "RSA+SHA224:ECDSA+SHA224"},
     };
 
     for (size_t i = 0; i < array_len(wishes); i++) {
