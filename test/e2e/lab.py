@@ -216,7 +216,9 @@ class Server:
         m = self.metrics()
         held = ('atlas_connections_open', 'atlas_chunks_in_use', 'atlas_reads_inflight',
                 'atlas_responses_active')
-        return {k: m.get(k, 'missing') for k in held if m.get(k, 'missing') != 0}
+        secure = ('atlas_tls_handshakes_active', 'atlas_tls_runs_in_use', 'atlas_tls_keys_in_use')
+        return {**{k: m.get(k, 'missing') for k in held if m.get(k, 'missing') != 0},
+                **{k: m[k] for k in secure if m.get(k)}}
 
     def settles(self, timeout_s, name):
         began = time.monotonic()

@@ -246,11 +246,11 @@ class Client(Memory):
             except ssl.SSLWantReadError:
                 self.feed()
 
-    def last_word(self, timeout_s=10):
+    def last_word(self, timeout_s=10, into=None):
         """Reads on until the connection ends: (plaintext, 'close_notify', another alert's name, or
-        'closed', 'reset', 'open')."""
+        'closed', 'reset', 'open'). Others can look at `into` meanwhile."""
         self.sock.settimeout(timeout_s)
-        plain = b''
+        plain = bytearray() if into is None else into
         try:
             while part := self.recv():
                 plain += part
@@ -352,6 +352,11 @@ def open_sealed(world, server, ca, version, ciphers=None, host=None):
     keys = world.path('keys-%d' % len(os.listdir(world.dir)))
     client = Client(server, trust(ca, version, ciphers, keys=keys), host).handshake()
     return client, Sealer(client, keys)
+
+
+def count(server, what):
+    """A counter of /metrics; the stand-in has none."""
+    return 0 if lab.STAND_IN else server.metrics()['atlas_tls_%s_total' % what]
 
 
 def memory_bytes(server):
