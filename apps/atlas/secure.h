@@ -111,8 +111,10 @@ void records_drop(struct secure *secure); /* the connection has ended */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns);
 uint64_t records_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
-/* The text of a promise is there: seals it and hands it to TCP. */
-void records_answer(struct secure *secure, struct stream_read *read, uint64_t now_ns);
+/* The text of a promise is there: seals it, and gives away its chunk. False: it is not the text
+ * that was sealed before; the connection must end. */
+must_check bool records_seal(struct secure *secure, struct stream_read *read,
+                             struct nmio_slice *slice);
 void records_forget(struct stream_read *read); /* nobody wants it any more */
 
 #endif

@@ -275,9 +275,10 @@ void session_finish(struct session *session);
 /* The phase follows from what has changed. */
 void session_settle(struct session *session, uint64_t now_ns);
 /* For bytes that are not HTTP yet: keeps them where requests are kept (false: no room, and the
- * connection is gone), and takes them back. They stay where they are until more is kept. */
+ * connection is gone), and takes them back: the buffer, or NULL, goes back to its pool after use.
+ */
 bool session_keep(struct session *session, const uint8_t *data, uint32_t len);
-void session_take_back(struct session *session, const uint8_t **data, uint32_t *len);
+struct request *session_take_back(struct session *session);
 void session_timers(struct worker *worker, uint64_t now_ns);
 void session_drain(struct worker *worker, uint64_t now_ns);
 void session_abort(struct session *session, uint64_t now_ns);
