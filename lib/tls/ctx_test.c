@@ -229,6 +229,24 @@ static void test_versions(void **state)
     tls_ctx_put(ctx);
 }
 
+/* A list is as long as an operator makes it. */
+static void test_long_suite_list(void **state)
+{
+    static const char many[] = "TLS_AES_128_GCM_SHA256:", last[] = "TLS_AES_256_GCM_SHA384";
+    const struct wish wish = {.version = TLS1_3_VERSION, .suites13 = last};
+    char list[50 * sizeof(many) + sizeof(last)] = "";
+    struct tls_identity identity = plain_identity(KEY_P256);
+    struct tls_policy policy = {.identities = &identity, .identity_count = 1, .suites = list};
+    struct tls_ctx *ctx;
+
+    for (int i = 0; i < 50; i++)
+        strcat(list, many);
+    strcat(list, last);
+    ctx = open_ctx(&policy);
+    link_close(link_ready(ctx, &wish));
+    tls_ctx_put(ctx);
+}
+
 /* --- names ------------------------------------------------------------------------------------ */
 
 /* The certificate that a client gets who asks for `name`. */
@@ -503,15 +521,25 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_broken_chain),  cmocka_unit_test(test_bad_keys),
-        cmocka_unit_test(test_dates),         cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_long_chain),    cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_suite_lists),   cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_sni),           cmocka_unit_test(test_two_kinds),
-        cmocka_unit_test(test_chain),         cmocka_unit_test(test_alpn),
-        cmocka_unit_test(test_staple),        cmocka_unit_test(test_staple_ends),
-        cmocka_unit_test(test_bad_staples),   cmocka_unit_test(test_references),
+        cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_broken_chain),
+        cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_long_chain),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_suite_lists),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_long_suite_list),
+        cmocka_unit_test(test_sni),
+        cmocka_unit_test(test_two_kinds),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_staple),
+        cmocka_unit_test(test_staple_ends),
+        cmocka_unit_test(test_bad_staples),
+        cmocka_unit_test(test_references),
     };
 
     return cmocka_run_group_tests(tests, link_setup, link_teardown);
