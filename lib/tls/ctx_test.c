@@ -276,8 +276,8 @@ static void expect_cert(struct tls_ctx *ctx, const struct wish *wish, const char
 static void test_sni(void **state)
 {
     const struct cert_spec specs[] = {
-        {.key = KEY_P256, .common_name = "b.example", .names = "DNS:a.example,DNS:www.a.example"},
-        {.key = KEY_P256, .names = "DNS:*.b.example,IP:192.0.2.1"},
+        {.key = KEY_P256, .names = "DNS:a.example,DNS:www.a.example"},
+        {.key = KEY_P256, .common_name = "d.example", .names = "DNS:*.b.example,IP:192.0.2.1"},
         {.key = KEY_P384, .common_name = "c.example"},
         {.key = KEY_P256, .names = "DNS:exact.b.example,DNS:a.example"},
     };
@@ -301,6 +301,7 @@ static void test_sni(void **state)
         expect_cert(ctx, wishes[i], "c.example", certs[2]);
         // The first one for all others: no name, the common name beside others, a deeper label.
         expect_cert(ctx, wishes[i], NULL, certs[0]);
+        expect_cert(ctx, wishes[i], "d.example", certs[0]);
         expect_cert(ctx, wishes[i], "b.example", certs[0]);
         expect_cert(ctx, wishes[i], "x.y.b.example", certs[0]);
         expect_cert(ctx, wishes[i], "unknown.example", certs[0]);
