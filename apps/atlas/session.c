@@ -62,6 +62,8 @@ void response_put(struct worker *w, struct response *r)
         diskmap_drop(w->dm, r->object);
     if (r->multi)
         mem_pool_put(&w->multis, r->multi);
+    if (r->location)
+        mem_pool_put(&w->locations, r->location);
     mem_pool_put(&w->responses, r);
     stat_set(&w->stats.responses_active, w->responses.in_use);
 }
@@ -128,6 +130,13 @@ static int64_t date_now(const struct worker *w)
     return w->epoch_s + (int64_t)(w->now_ns / NS_PER_S);
 }
 
+static const struct http1_options *http_options(const struct session *s)
+{
+    const struct worker_config *config = &s->worker->config;
+
+    return s->flags & SESSION_SECURE ? &config->https : &config->http;
+}
+
 static struct response *response_new(struct session *s)
 {
     struct response *r = mem_pool_get(&s->worker->responses);
@@ -186,7 +195,7 @@ static bool respond_fail(struct session *s, uint16_t status, const struct http1_
         session_abort(s, w->now_ns);
         return false;
     }
-    http1_fail(status, req, &w->config.http, date_now(w), &r->http);
+    http1_fail(status, req, http_options(s), date_now(w), &r->http);
     response_queue(s, r);
     return true;
 }
@@ -234,16 +243,44 @@ static void entity_of(struct worker *w, const struct diskmap_object *object,
 }
 
 /* A request for several ranges needs room for them; the others do not pay for it. */
-static void decide(struct worker *w, struct response *r, struct http1_request *req)
+static void decide(struct session *s, struct response *r, const struct http1_request *req)
 {
+    struct worker *w = s->worker;
     const struct http1_entity *entity = r->object ? &r->entity : NULL;
     struct http1_ranges *multi = req->range.off ? mem_pool_get(&w->multis) : NULL;
 
-    http1_decide(req, entity, &w->config.http, date_now(w), multi, &r->http);
+    http1_decide(req, entity, http_options(s), date_now(w), multi, &r->http);
     if (multi && !r->http.multi)
         mem_pool_put(&w->multis, multi);
     else
         r->multi = multi;
+}
+
+/* Without TLS, all that there is to say is where to ask with it. False: the connection is gone. */
+static bool respond_redirect(struct session *s, const struct http1_request *req)
+{
+    struct worker *w = s->worker;
+    char *location = mem_pool_get(&w->locations);
+    struct response *r;
+
+    if (!location) {
+        stat_inc(&w->stats.drop_locations_full);
+        return respond_fail(s, 503, req);
+    }
+    r = response_new(s);
+    if (!r) {
+        mem_pool_put(&w->locations, location);
+        session_abort(s, w->now_ns);
+        return false;
+    }
+    http1_redirect(req, w->config.tls_port, http_options(s), date_now(w), location,
+                   LOCATION_BYTES_MAX, &r->http);
+    if (r->http.location)
+        r->location = location;
+    else
+        mem_pool_put(&w->locations, location);
+    response_queue(s, r);
+    return true;
 }
 
 /* False: the connection is gone. */
@@ -256,6 +293,8 @@ static bool respond(struct session *s, struct http1_request *req)
 
     if (w->draining)
         req->keep_alive = false;
+    if (w->config.redirect_https && !(s->flags & SESSION_SECURE))
+        return respond_redirect(s, req);
     if (req->method == HTTP1_GET || req->method == HTTP1_HEAD)
         rc = find_object(w, req, &object);
     if (rc < 0 && find_status(rc) != 404)
@@ -272,7 +311,7 @@ static bool respond(struct session *s, struct http1_request *req)
         entity_of(w, object, &r->entity);
     if (object && w->config.rates)
         r->bytes_per_s = rate_rules_find(w->config.rates, w->path, (uint32_t)strlen(w->path));
-    decide(w, r, req);
+    decide(s, r, req);
     response_queue(s, r);
     return true;
 }

@@ -10,6 +10,7 @@
 #define REQUESTS_MAX     8192 /* partly received at a time: beyond that somebody plays with us */
 #define RESPONSES_FACTOR 2    /* per connection on average; pipelining is rare */
 #define MULTIS_MAX       4096
+#define LOCATIONS_MAX    4096 /* redirects not acknowledged yet */
 
 const struct stat_desc worker_stat_descs[] = {WORKER_STATS(STAT_DESC, struct worker_stats){0}};
 
@@ -131,7 +132,9 @@ size_t worker_arena_bytes(const struct worker_config *config)
            conns * (tcp_conn_bytes() + sizeof(struct session) + 2 * sizeof(void *) + 128) +
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
-           MULTIS_MAX * (sizeof(struct http1_ranges) + 64) + secure_arena_bytes(config) +
+           MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +
+           (config->redirect_https ? LOCATIONS_MAX * (LOCATION_BYTES_MAX + 64) : 0) +
+           secure_arena_bytes(config) +
            config->chunk_count * (chunk + sizeof(struct stream_read) + 64);
 }
 
@@ -154,6 +157,8 @@ static int open_pools(struct worker *w)
         rc = mem_pool_init(&w->responses, c->arena, sizeof(struct response), responses_max(c));
     if (rc == 0)
         rc = mem_pool_init(&w->multis, c->arena, sizeof(struct http1_ranges), MULTIS_MAX);
+    if (rc == 0 && c->redirect_https)
+        rc = mem_pool_init(&w->locations, c->arena, LOCATION_BYTES_MAX, LOCATIONS_MAX);
     return rc;
 }
 

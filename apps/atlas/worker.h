@@ -40,8 +40,10 @@
 #define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
 /* Bodies are of no use here and are skipped, up to nginx's default. */
 #define REQUEST_BODY_MAX (1u << 20)
-#define RESPONSES_MAX    16 /* pipelined requests answered at a time, per connection */
-#define SESSION_PHASES   4
+/* Of an https URL that a request is sent to: the target, a name in DNS, and what is around them. */
+#define LOCATION_BYTES_MAX (TARGET_BYTES_MAX + 512)
+#define RESPONSES_MAX      16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES     4
 
 /* What a session waits for, and is ended if it waits too long. */
 enum session_phase {
@@ -73,6 +75,7 @@ struct worker_config {
     uint16_t vlan;                  /* 0: none */
     uint16_t listen_port;           /* 0: TLS only */
     uint16_t tls_port;              /* 0: no TLS */
+    bool redirect_https;            /* requests that come without TLS are sent to tls_port */
     struct tls_ctx *tls;            /* what new connections use; the worker holds it */
     uint32_t tls_threads;           /* that compute the worker's handshakes; 0: its turns do */
     const struct rate_rules *rates; /* or NULL: no object has a limit */
@@ -82,7 +85,8 @@ struct worker_config {
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
-    struct http1_options http;
+    struct http1_options http;  /* of responses without TLS */
+    struct http1_options https; /* and with it: these alone may have hsts */
     const char *cc;
     uint64_t secret[4];
     int64_t epoch_s; /* the wall clock at now_ns = 0 */
@@ -106,6 +110,7 @@ struct worker_limits worker_limits_default(void);
     X(t, timeouts_linger, "connections reset because the client did not close")                    \
     X(t, drop_requests_full, "connections reset because no request buffer was left")               \
     X(t, drop_responses_full, "connections reset because no response was left")                    \
+    X(t, drop_locations_full, "redirects that became 503 because no place for a URL was left")     \
     X(t, drop_sessions_full, "connections refused because no session was left")                    \
     X(t, drop_relay_full, "other workers' ARP and NDP packets that found no place in the inbox")   \
     X(t, turns, "turns of the loop")                                                               \
@@ -147,6 +152,7 @@ struct response {
     const struct diskmap_object *object; /* pinned, or NULL */
     uint64_t bytes_per_s;                /* at most; 0: as fast as it goes */
     struct http1_ranges *multi;
+    char *location; /* of a redirect, or NULL */
     struct http1_entity entity;
     struct http1_response http;
 };
@@ -213,7 +219,7 @@ struct worker {
     bool draining;
     bool stopped;
     struct timer_wheel wheel; /* of the sessions */
-    struct mem_pool sessions, requests, responses, multis;
+    struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
@@ -244,7 +250,8 @@ uint64_t worker_next_ns(const struct worker *worker);
 /* No new connections; idle ones are closed, the others after their responses. */
 void worker_drain(struct worker *worker, uint64_t now_ns);
 bool worker_drained(const struct worker *worker);
-/* Connections that are accepted from now on use this one. By the worker's thread. */
+/* Connections that are accepted from now on use this one, which the worker holds. By the worker's
+ * thread. */
 void worker_set_tls(struct worker *worker, struct tls_ctx *ctx);
 /* Readable when a handshake's step is done; -1: there is none, or no thread does them. */
 int worker_tls_fd(const struct worker *worker);

@@ -394,9 +394,8 @@ int tls_ctx_open(struct tls_ctx **out, const struct tls_policy *policy, char *wh
     if (policy->identity_count == 0 || policy->identity_count > TLS_IDENTITIES_MAX)
         return tls_refuse(&reason, "TLS takes 1 to %d certificates, not %u", TLS_IDENTITIES_MAX,
                           policy->identity_count);
-    rc = make_rules(&rules, policy, &reason);
-    if (rc < 0)
-        return rc;
+    if (make_rules(&rules, policy, &reason) < 0)
+        return -ENOTSUP;
     ctx = calloc(1, sizeof(*ctx));
     if (!ctx)
         return -ENOMEM;

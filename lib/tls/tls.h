@@ -58,7 +58,8 @@ void tls_tickets_turn(struct tls_tickets *tickets, int64_t now_s); /* any thread
 void tls_tickets_close(struct tls_tickets *tickets);
 
 struct tls_ctx;
-/* -EINVAL with a sentence in `why` that says which file and what to do, or -ENOMEM. */
+/* -EINVAL (a file), -ENOTSUP (the suites), both with a sentence in `why` that says which and what
+ * to do; or -ENOMEM. */
 must_check int tls_ctx_open(struct tls_ctx **out, const struct tls_policy *policy, char *why,
                             size_t why_bytes);
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx); /* any thread */
