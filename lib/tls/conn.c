@@ -54,7 +54,6 @@ struct tls_conn {
     bool alert_written;
     bool has_secret;
     bool spoke_http;
-    bool starved; /* no memory to keep what was not read */
     uint8_t alert;
     uint8_t secret[TLSREC_SECRET_MAX];
     struct tls_events end; /* closed or failed, not yet told */
@@ -452,8 +451,10 @@ size_t tls_read(struct tls_conn *conn, const uint8_t *in, size_t len, uint8_t *p
     bool has_ended = conn->end.closed || conn->end.failed;
     size_t got = 0;
 
-    assert(conn->state == CONN_OPEN && room > 0);
+    assert(conn->state >= CONN_OPEN && room > 0);
     memset(events, 0, sizeof(*events));
+    if (conn->state == CONN_OVER)
+        return 0;
     if (!has_ended) {
         if (feed(conn, in, len))
             got = read_records(conn, plain, room);

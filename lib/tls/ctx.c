@@ -250,7 +250,11 @@ static SSL_TICKET_RETURN on_ticket_use(SSL *ssl, SSL_SESSION *session, const uin
     if (SSL_SESSION_get0_ticket_appdata(session, &data, &bytes) != 1 || bytes != TLS_DIGEST_BYTES ||
         memcmp(data, host_of(ssl)->names_digest, bytes) != 0)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+    // RFC 8446 C.4: the next connection should have another ticket, or both are known as one
+    // client.
+    if (status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION)
+        return SSL_TICKET_RETURN_USE_RENEW;
+    return SSL_TICKET_RETURN_USE;
 }
 
 /* --- a host's SSL_CTX ------------------------------------------------------------------------- */
