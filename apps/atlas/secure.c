@@ -255,8 +255,11 @@ static void stepped(struct secure *s, uint64_t now_ns)
         step_failed(s, now_ns);
         break;
     }
-    if (tcp_conn_state(conn) != TCP_CLOSED)
-        credit(s);
+    if (tcp_conn_state(conn) == TCP_CLOSED)
+        return;
+    credit(s);
+    if (s->input_ended && !s->job_out)
+        session_end_input(session, now_ns);
 }
 
 void secure_turn(struct worker *w, uint64_t now_ns)
@@ -312,9 +315,15 @@ static void secure_recv(void *user, struct tcp_conn *conn, const uint8_t *data, 
         credit(s);
 }
 
+/* Requests may have come just before it, in one step with the client's last of the handshake. */
 static void secure_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
 {
-    session_end_input(user, now_ns);
+    struct secure *s = secure_of(user);
+
+    if (s->job_out)
+        s->input_ended = true;
+    else
+        session_end_input(user, now_ns);
 }
 
 static void secure_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)

@@ -65,12 +65,14 @@ struct secure {
     struct run *first, *last; /* not acknowledged to the last byte */
     uint64_t wire;            /* bytes of TCP's stream so far: the next run begins here */
     uint64_t asked;           /* of these, how far TCP has asked */
+    uint64_t arrived;         /* and how far they are acknowledged */
     struct response *opening; /* the response whose next run comes next, or NULL */
     uint64_t opened;          /* bytes of it that have runs */
     uint32_t unrecved;        /* bytes from the client that TCP's window still counts */
     uint32_t full_bytes;      /* what the client takes in a record, or 0 */
     uint8_t stage;
     bool job_out;
+    bool input_ended; /* the client's FIN came while a step was being taken */
     bool update_owed; /* the client asked for a KeyUpdate */
     bool finishing;   /* close_notify and FIN follow the last run */
     bool finished;
