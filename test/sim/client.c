@@ -326,7 +326,8 @@ static void on_ready(void *arg)
     struct client *client = arg;
 
     client_trace(client, "has shaken hands, resumed", SSL_session_reused(client->tls.ssl), 0);
-    client->host->resumed += (uint64_t)SSL_session_reused(client->tls.ssl);
+    client->trusted =
+        client->tls_plan.version == TLSREC_TLS12 && !SSL_session_reused(client->tls.ssl);
     ask_more(client);
 }
 
@@ -342,6 +343,7 @@ static void on_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint
     client->kept += len;
     if (client->kept > client->host->rcv_wnd_bytes)
         client_fail(client, "received beyond the window", client->kept, len);
+    client->trusted |= client->tls.ready;
     if (!client->secure)
         on_plain(client, data, len);
     else if (!tls_peer_feed(&client->tls, data, len))
@@ -365,7 +367,7 @@ static void on_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
 
     client_trace(client, "is told the end, after answers", client->answered, client->received);
     client->peer_closed = true;
-    client->truncated = client->secure && client->tls.ready && !client->tls.closed;
+    client->truncated = client->trusted && !client->tls.closed;
     if (!reader_between(&client->reader))
         client_fail(client, "the stream ended in the midst of an answer", client->received, 0);
     close_now(client);
@@ -437,6 +439,13 @@ static void start_event(struct world_event *event)
         tls_peer_open(&client->tls, &host->tls, &client->tls_plan, &tls_ops, client) < 0)
         client_fail(client, "OpenSSL does not want to do as planned", client->tls_plan.version,
                     client->tls_plan.suite);
+    if (client->secure)
+        world_trace(world, "  client %u: tls %d suite %d%s%s%s fragment %u updates %.1f",
+                    client->number, client->tls_plan.version == TLSREC_TLS13 ? 13 : 12,
+                    client->tls_plan.suite, client->tls_plan.resumes ? " resumes" : "",
+                    client->tls_plan.alpn ? " alpn" : "",
+                    client->tls_plan.notifies ? " notifies" : "", client->tls_plan.fragment,
+                    client->tls_plan.updates);
     if (err) {
         client_fail(client, "tcp_connect failed", (uint64_t)-err, 0);
         client_end(client, TCP_END_REFUSED);
@@ -494,6 +503,7 @@ static void check_tls(struct client *client, bool whole)
     const struct tls_peer *tls = &client->tls;
 
     client->host->updates += tls->updates_seen;
+    client->host->resumed += client->trusted && SSL_session_reused(tls->ssl);
     if (client->truncated && !client->host->starved)
         client_fail(client, "a FIN, but no close_notify before it", client->received, 0);
     if (tls->updates_seen > tls->updates_wanted)

@@ -21,12 +21,21 @@ static const uint8_t alpn[] = "\x08http/1.1";
 
 /* --- what the clients share ------------------------------------------------------------------- */
 
+static SSL_SESSION **session_place(const struct tls_peer *peer)
+{
+    return &peer->host->sessions[peer->plan.version][peer->plan.suite];
+}
+
 /* OpenSSL's callback: 1 keeps the reference. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_peer *peer = SSL_get_app_data(ssl);
-    SSL_SESSION **place = &peer->host->sessions[peer->plan.version];
+    SSL_SESSION **place = session_place(peer);
 
+    /* RFC 6066 4: a session is resumed with the length that it had. OpenSSL 3.0's client has
+     * buffers of that length, even for a session that is not resumed after all. */
+    if (peer->plan.fragment)
+        return 0;
     SSL_SESSION_free(*place);
     *place = session;
     return 1;
@@ -53,8 +62,9 @@ int tls_peer_host_open(struct tls_peer_host *host, const struct crypto *crypto)
 
 void tls_peer_host_close(struct tls_peer_host *host)
 {
-    SSL_SESSION_free(host->sessions[0]);
-    SSL_SESSION_free(host->sessions[1]);
+    for (int version = TLSREC_TLS12; version <= TLSREC_TLS13; version++)
+        for (int suite = TLSREC_AES_128_GCM; suite <= TLSREC_CHACHA20_POLY1305; suite++)
+            SSL_SESSION_free(host->sessions[version][suite]);
     SSL_CTX_free(host->ctx);
     *host = (struct tls_peer_host){0};
 }
@@ -84,7 +94,7 @@ static void on_message(int is_written, int version, int type, const void *bytes,
 static bool plan_follow(struct tls_peer *peer)
 {
     int version = peer->plan.version == TLSREC_TLS13 ? TLS1_3_VERSION : TLS1_2_VERSION;
-    SSL_SESSION *session = peer->host->sessions[peer->plan.version];
+    SSL_SESSION *session = *session_place(peer);
     SSL *ssl = peer->ssl;
 
     return SSL_set_min_proto_version(ssl, version) == 1 &&
@@ -96,7 +106,8 @@ static bool plan_follow(struct tls_peer *peer)
            (!peer->plan.alpn || SSL_set_alpn_protos(ssl, alpn, sizeof(alpn) - 1) == 0) &&
            (!peer->plan.fragment ||
             SSL_set_tlsext_max_fragment_length(ssl, peer->plan.fragment) == 1) &&
-           (!peer->plan.resumes || !session || SSL_set_session(ssl, session) == 1);
+           (!session || peer->plan.fragment || !peer->plan.resumes ||
+            SSL_set_session(ssl, session) == 1);
 }
 
 int tls_peer_open(struct tls_peer *peer, struct tls_peer_host *host,

@@ -17,7 +17,8 @@
 /* What the clients of a run share: a session to resume is there for any of them. */
 struct tls_peer_host {
     SSL_CTX *ctx;
-    SSL_SESSION *sessions[2]; /* by version: the last that came with a ticket; or NULL */
+    /* By version and suite: the last that came with a ticket; or NULL. */
+    SSL_SESSION *sessions[TLSREC_TLS13 + 1][TLSREC_CHACHA20_POLY1305 + 1];
 };
 
 must_check int tls_peer_host_open(struct tls_peer_host *host, const struct crypto *crypto);
