@@ -133,7 +133,8 @@ extern const struct stat_desc worker_stat_descs[];
     X(t, records_sealed, "records sealed for the first time")                                      \
     X(t, records_again, "records, or parts of them, sealed again")                                 \
     X(t, differs, "connections reset because an object changed while it was sent")                 \
-    X(t, drop_runs_full, "connections reset because no run was left")                              \
+    X(t, run_waits, "times that a connection had to wait for a run of its own to come back")       \
+    X(t, drop_runs_full, "connections ended because no run was left")                              \
     X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
     X(t, drop_memory, "connections refused because OpenSSL had no memory")
 struct secure_stats {
@@ -221,6 +222,7 @@ struct worker {
     struct timer_wheel wheel; /* of the sessions */
     struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
+    uint32_t chunks_wanted;    /* by whoever was refused last, and is asked first */
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
