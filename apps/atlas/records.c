@@ -37,10 +37,8 @@ static struct run *run_new(struct secure *s, enum run_kind kind)
     struct worker *w = s->session.worker;
     struct run *run = mem_pool_get(&w->runs);
 
-    if (!run) {
-        stat_inc(&w->secure_stats.drop_runs_full);
+    if (!run)
         return NULL;
-    }
     memset(run, 0, offsetof(struct run, tags));
     run->refs = 1;
     run->kind = (uint8_t)kind;
@@ -79,23 +77,20 @@ int records_flight(struct secure *s, uint8_t *bytes, uint32_t count)
 {
     struct run *run = run_new(s, RUN_FLIGHT);
 
-    if (!run)
+    if (!run) {
+        stat_inc(&s->session.worker->secure_stats.drop_runs_full);
         return -ENOMEM;
+    }
     run->flight = bytes;
     run_append(s, run, count);
     return 0;
 }
 
-static struct run *note_run(struct secure *s, const struct tlsrec_note *note)
+static void note_append(struct secure *s, struct run *run, const struct tlsrec_note *note)
 {
-    struct run *run = run_new(s, RUN_NOTE);
-
-    if (!run)
-        return NULL;
     run->records = note->run;
     memcpy(run->note, note->text, sizeof(run->note));
     run_append(s, run, tlsrec_run_wire_bytes(&note->run));
-    return run;
 }
 
 /* --- ahead of TCP ----------------------------------------------------------------------------- */
@@ -180,16 +175,32 @@ enum opened {
     OPENED_GONE, /* never: the keys are used up, or memory is */
 };
 
+/* None is left. As long as the connection has some itself, ACKs will give them back. */
+static enum opened no_run(struct secure *s)
+{
+    if (s->first) {
+        stat_inc(&s->session.worker->secure_stats.run_waits);
+        return OPENED_NOT;
+    }
+    stat_inc(&s->session.worker->secure_stats.drop_runs_full);
+    return OPENED_GONE;
+}
+
 static enum opened open_update(struct secure *s)
 {
     struct worker *w = s->session.worker;
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
-    int rc = tlsrec_key_update(&s->records, false, &note);
+    int rc;
 
-    if (rc == -EBUSY)
-        return OPENED_NOT;
-    if (rc < 0 || !note_run(s, &note))
-        return OPENED_GONE;
+    if (!run)
+        return no_run(s);
+    rc = tlsrec_key_update(&s->records, false, &note);
+    if (rc < 0) {
+        run_put(w, run);
+        return rc == -EBUSY ? OPENED_NOT : OPENED_GONE;
+    }
+    note_append(s, run, &note);
     stat_inc(&w->secure_stats.key_updates);
     s->update_owed = false;
     return OPENED;
@@ -204,7 +215,7 @@ static enum opened open_run(struct secure *s)
     uint64_t covered;
 
     if (!run)
-        return OPENED_GONE;
+        return no_run(s);
     covered = tlsrec_run_open(&s->records, &rule, st.bytes, min_u64(st.block_at, st.bytes),
                               &run->records);
     if (covered == 0) {
@@ -223,14 +234,21 @@ static enum opened open_run(struct secure *s)
     return OPENED;
 }
 
-/* close_notify (RFC 8446 6.1), and nothing more. */
+/* close_notify (RFC 8446 6.1), and nothing more. Without it where there is no memory, as many a
+ * server does. */
 static void finish(struct secure *s)
 {
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
 
+    s->finishing = true;
+    if (!run && no_run(s) == OPENED_NOT)
+        return;
     s->finished = true;
-    if (have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
-        note_run(s, &note); /* no memory: then without it, as many a server does */
+    if (run && have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
     tcp_close(s->session.conn);
 }
 
@@ -263,15 +281,17 @@ void records_carry(struct secure *s, struct response *r)
 
 int records_alert(struct secure *s, enum tlsrec_alert alert)
 {
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
-    int rc;
+    int rc = -ENOMEM;
 
     s->opening = NULL;
-    if (!have_keys(s))
-        return -ENOMEM;
-    rc = tlsrec_alert(&s->records, alert, &note);
-    if (rc == 0 && !note_run(s, &note))
-        rc = -ENOMEM;
+    if (run && have_keys(s))
+        rc = tlsrec_alert(&s->records, alert, &note);
+    if (rc == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
     return rc;
 }
 
@@ -299,6 +319,7 @@ static uint64_t plain_arrived(const struct secure *s)
 
 uint64_t records_arrived(struct secure *s, uint64_t wire)
 {
+    s->arrived = wire;
     while (s->first && wire >= s->first->wire + s->first->wire_bytes) {
         struct run *run = s->first;
 
@@ -445,6 +466,7 @@ static struct stream_read *take_chunks(struct worker *w, bool apart)
     struct mem_chunk *chunk = mem_chunk_get(&w->chunks), *sealed = NULL;
     struct stream_read *read;
 
+    w->chunks_wanted = apart ? 2 : 1;
     if (!chunk)
         return NULL;
     if (apart) {
@@ -525,6 +547,13 @@ static bool seal(struct secure *s, struct run *run, const struct tlsrec_record *
     return false;
 }
 
+/* An ACK has overtaken the read: nobody wants these bytes any more, and the keys that they were
+ * sealed with may be gone. */
+static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
+{
+    return wire + bytes <= s->arrived;
+}
+
 /* Whole records, one after the other, from the text at `text` into `out`. Returns where what was
  * asked for begins: within the first. */
 static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uint8_t *text,
@@ -539,7 +568,9 @@ static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uin
         tlsrec_record_at(&read->run->records, plain, &record);
         if (plain == read->plain)
             asked += read->offset - record.wire;
-        if (!seal(s, read->run, &record, out, text))
+        if (has_arrived(s, record.wire, tlsrec_record_bytes(&record)))
+            memset(out, 0, tlsrec_record_bytes(&record));
+        else if (!seal(s, read->run, &record, out, text))
             return NULL;
         out += tlsrec_record_bytes(&record);
         text += record.plain_bytes;
@@ -627,19 +658,20 @@ void records_forget(struct stream_read *read)
     run_put(read->session->worker, read->run);
 }
 
-bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+enum sealed records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
 {
-    uint8_t *bytes = wire_of(s, read);
+    bool wanted = !has_arrived(s, read->offset, read->wire_bytes);
+    uint8_t *bytes = wanted ? wire_of(s, read) : NULL;
 
     if (!bytes) {
         records_forget(read);
         mem_chunk_put(read->chunk);
-        return false;
+        return wanted ? SEALED_DIFFERS : SEALED_LATE;
     }
     *slice =
         (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
     if (read->sealed)
         mem_chunk_put(read->chunk);
     run_put(s->session.worker, read->run);
-    return true;
+    return SEALED;
 }

@@ -122,8 +122,10 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
     if (fill_mapped(session, r, &p, offset, now_ns))
         return p.body_bytes;
     chunk = mem_chunk_get(&w->chunks);
-    if (!chunk)
+    if (!chunk) {
+        w->chunks_wanted = 1;
         return 0;
+    }
     read = &w->reads[chunk->index];
     *read = (struct stream_read){.chunk = chunk,
                                  .session = session,
@@ -202,13 +204,15 @@ static void answer_secure(struct session *session, struct stream_read *read, str
 {
     uint64_t offset = read->offset;
     struct nmio_slice slice;
+    enum sealed sealed;
 
     if (g->count == GATHER_MAX || (g->count && g->end != offset))
         send_gathered(session, g, now_ns);
-    if (!records_seal(secure_of(session), read, &slice)) {
+    sealed = records_seal(secure_of(session), read, &slice);
+    if (sealed == SEALED_DIFFERS)
         session_abort(session, now_ns);
+    if (sealed != SEALED)
         return;
-    }
     if (g->count == 0)
         g->offset = offset;
     g->end = offset + slice.len;
