@@ -2,7 +2,7 @@
 /*
  * records.c - the send buffer that is a function, over TLS: runs are opened ahead of what TCP asks
  * for; records_fill turns an offset on the wire into records, and those into a read of their
- * plaintext; records_answer seals what came back and hands it to TCP.
+ * plaintext; records_seal seals what came back, and stream.c hands it to TCP.
  *
  * A full record is sealed where the disk has put it: header in front, tag behind. Smaller ones, of
  * which a portion has several, are made from one read into a second chunk, each as it is sealed.
@@ -392,6 +392,17 @@ static bool part_is_enough(const struct secure *s, const struct run *run,
     return object && object->immutable && tlsrec_was_sealed(&s->records, record);
 }
 
+static bool is_mapped(const struct run *run)
+{
+    return run->response && run->response->object && run->response->object->mapped;
+}
+
+/* Whether a record is made apart from its text together with others. */
+static bool is_made_apart(const struct run *run, const struct tlsrec_record *record)
+{
+    return !is_full(run, record) || is_mapped(run);
+}
+
 /* More whole records that lie within `len` bytes, and whose plaintext fits a chunk. */
 static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
 {
@@ -402,7 +413,7 @@ static void extend(const struct run *run, struct portion *p, uint32_t len, uint3
 
         tlsrec_record_at(&run->records, end, &next);
         if (p->wire_bytes + tlsrec_record_bytes(&next) > len ||
-            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes || is_full(run, &next))
+            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes || !is_made_apart(run, &next))
             return;
         p->wire_bytes += tlsrec_record_bytes(&next);
         end += next.plain_bytes;
@@ -423,7 +434,8 @@ static struct portion plan(const struct secure *s, const struct run *run, uint64
     } else {
         p.plain = p.piece.record.plain;
         p.plain_bytes = p.piece.record.plain_bytes;
-        if (!is_full(run, &p.piece.record) && p.piece.to == tlsrec_record_bytes(&p.piece.record))
+        if (is_made_apart(run, &p.piece.record) &&
+            p.piece.to == tlsrec_record_bytes(&p.piece.record))
             extend(run, &p, len, chunk_bytes - DISKMAP_BLOCK_BYTES);
     }
     p.text_at = run->plain + p.plain;
@@ -471,8 +483,7 @@ static struct stream_read *take_chunks(struct worker *w, bool apart)
 
 static bool is_apart(const struct run *run, const struct portion *p)
 {
-    return run->kind == RUN_RESPONSE &&
-           (p->apart || (run->response->object && run->response->object->mapped));
+    return p->apart || is_mapped(run);
 }
 
 /* tcp_ops.fill */
@@ -536,8 +547,7 @@ static bool seal(struct secure *s, struct run *run, const struct tlsrec_record *
     return false;
 }
 
-/* An ACK has overtaken the read: nobody wants these bytes any more, and the keys that they were
- * sealed with may be gone. */
+/* An ACK has overtaken the read: the keys that these bytes were sealed with may be gone. */
 static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
 {
     return wire + bytes <= s->arrived;
@@ -647,22 +657,24 @@ void records_forget(struct stream_read *read)
     run_put(read->session->worker, read->run);
 }
 
-void records_answer(struct secure *s, struct stream_read *read, uint64_t now_ns)
+bool records_wanted(const struct secure *s, const struct stream_read *read)
 {
-    bool wanted = !has_arrived(s, read->offset, read->wire_bytes);
-    uint8_t *bytes = wanted ? wire_of(s, read) : NULL;
-    struct mem_chunk *chunk = read->sealed ? read->sealed : read->chunk;
-    struct nmio_slice slice = {bytes, read->wire_bytes, chunk};
+    return !has_arrived(s, read->offset, read->wire_bytes);
+}
+
+bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+{
+    uint8_t *bytes = wire_of(s, read);
 
     if (!bytes) {
         records_forget(read);
         mem_chunk_put(read->chunk);
-        if (wanted)
-            session_abort(&s->session, now_ns);
-        return;
+        return false;
     }
+    *slice =
+        (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
     if (read->sealed)
         mem_chunk_put(read->chunk);
-    tcp_send(s->session.conn, read->offset, &slice, 1, now_ns);
     run_put(s->session.worker, read->run);
+    return true;
 }

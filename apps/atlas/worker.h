@@ -103,7 +103,7 @@ struct worker_limits worker_limits_default(void);
     X(t, sessions_draining, "ended connections that still wait for a read to come back")           \
     X(t, disk_errors, "connections reset because the disk could not deliver")                      \
     X(t, bytes_asked, "bytes of responses that the windows asked for")                             \
-    X(t, bytes_thrown_away, "bytes read for connections that had ended meanwhile")                 \
+    X(t, bytes_thrown_away, "bytes read that nobody wanted any more")                              \
     X(t, timeouts_idle, "connections closed after the keep-alive time")                            \
     X(t, timeouts_head, "connections closed because a request did not arrive in time (408)")       \
     X(t, timeouts_send, "connections reset because the client took nothing for too long")          \
@@ -277,9 +277,10 @@ void session_finish(struct session *session);
 /* The phase follows from what has changed. */
 void session_settle(struct session *session, uint64_t now_ns);
 /* For bytes that are not HTTP yet: keeps them where requests are kept (false: no room, and the
- * connection is gone), and takes them back. They stay where they are until more is kept. */
+ * connection is gone), and takes them back: the buffer, or NULL, goes back to its pool after use.
+ */
 bool session_keep(struct session *session, const uint8_t *data, uint32_t len);
-void session_take_back(struct session *session, const uint8_t **data, uint32_t *len);
+struct request *session_take_back(struct session *session);
 void session_timers(struct worker *worker, uint64_t now_ns);
 void session_drain(struct worker *worker, uint64_t now_ns);
 void session_abort(struct session *session, uint64_t now_ns);
