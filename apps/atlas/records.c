@@ -547,8 +547,7 @@ static bool seal(struct secure *s, struct run *run, const struct tlsrec_record *
     return false;
 }
 
-/* An ACK has overtaken the read: nobody wants these bytes any more, and the keys that they were
- * sealed with may be gone. */
+/* An ACK has overtaken the read: the keys that these bytes were sealed with may be gone. */
 static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
 {
     return wire + bytes <= s->arrived;
@@ -658,20 +657,24 @@ void records_forget(struct stream_read *read)
     run_put(read->session->worker, read->run);
 }
 
-enum sealed records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+bool records_wanted(const struct secure *s, const struct stream_read *read)
 {
-    bool wanted = !has_arrived(s, read->offset, read->wire_bytes);
-    uint8_t *bytes = wanted ? wire_of(s, read) : NULL;
+    return !has_arrived(s, read->offset, read->wire_bytes);
+}
+
+bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+{
+    uint8_t *bytes = wire_of(s, read);
 
     if (!bytes) {
         records_forget(read);
         mem_chunk_put(read->chunk);
-        return wanted ? SEALED_DIFFERS : SEALED_LATE;
+        return false;
     }
     *slice =
         (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
     if (read->sealed)
         mem_chunk_put(read->chunk);
     run_put(s->session.worker, read->run);
-    return SEALED;
+    return true;
 }

@@ -263,9 +263,9 @@ static void stepped(struct secure *s, uint64_t now_ns)
     }
     if (tcp_conn_state(conn) == TCP_CLOSED)
         return;
-    credit(s);
-    if (s->input_ended && !s->job_out)
+    if (session->flags & SESSION_PEER_DONE && !s->job_out)
         session_end_input(session, now_ns);
+    credit(s);
 }
 
 void secure_turn(struct worker *w, uint64_t now_ns)
@@ -321,15 +321,15 @@ static void secure_recv(void *user, struct tcp_conn *conn, const uint8_t *data, 
         credit(s);
 }
 
-/* Requests may have come just before it, in one step with the client's last of the handshake. */
+/* A step that is being taken may end in an answer, or an alert. */
 static void secure_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
 {
     struct secure *s = secure_of(user);
 
     if (s->job_out)
-        s->input_ended = true;
+        s->session.flags |= SESSION_PEER_DONE;
     else
-        session_end_input(user, now_ns);
+        session_end_input(&s->session, now_ns);
 }
 
 static void secure_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)

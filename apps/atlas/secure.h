@@ -72,7 +72,6 @@ struct secure {
     uint32_t full_bytes;      /* what the client takes in a record, or 0 */
     uint8_t stage;
     bool job_out;
-    bool input_ended; /* the client's FIN came while a step was being taken */
     bool update_owed; /* the client asked for a KeyUpdate */
     bool finishing;   /* close_notify and FIN follow the last run */
     bool finished;
@@ -113,14 +112,12 @@ void records_drop(struct secure *secure); /* the connection has ended */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns);
 uint64_t records_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
-enum sealed {
-    SEALED,
-    SEALED_LATE,    /* it has arrived meanwhile: nobody wants it */
-    SEALED_DIFFERS, /* it is not what was sealed before: the connection must end */
-};
-/* The text of a promise is there: seals it, and gives away its chunk. */
-must_check enum sealed records_seal(struct secure *secure, struct stream_read *read,
-                                    struct nmio_slice *slice);
+/* False: an ACK has overtaken the read. */
+bool records_wanted(const struct secure *secure, const struct stream_read *read);
+/* The text of a promise is there: seals it, and gives away its chunk. False: it is not the text
+ * that was sealed before; the connection must end. Not if it is not wanted. */
+must_check bool records_seal(struct secure *secure, struct stream_read *read,
+                             struct nmio_slice *slice);
 void records_forget(struct stream_read *read); /* nobody wants it any more */
 
 #endif

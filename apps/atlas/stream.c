@@ -173,7 +173,7 @@ static void answer_plain(struct session *session, struct stream_read *read, uint
     tcp_send(session->conn, read->offset, slices, count, now_ns);
 }
 
-/* The connection has ended: nobody wants the bytes. */
+/* The connection has ended, or the bytes have arrived without us: nobody wants them. */
 static void throw_away(struct session *session, struct stream_read *read)
 {
     stat_add(&session->worker->stats.bytes_thrown_away, read->body_bytes);
@@ -204,15 +204,13 @@ static void answer_secure(struct session *session, struct stream_read *read, str
 {
     uint64_t offset = read->offset;
     struct nmio_slice slice;
-    enum sealed sealed;
 
     if (g->count == GATHER_MAX || (g->count && g->end != offset))
         send_gathered(session, g, now_ns);
-    sealed = records_seal(secure_of(session), read, &slice);
-    if (sealed == SEALED_DIFFERS)
+    if (!records_seal(secure_of(session), read, &slice)) {
         session_abort(session, now_ns);
-    if (sealed != SEALED)
         return;
+    }
     if (g->count == 0)
         g->offset = offset;
     g->end = offset + slice.len;
@@ -225,7 +223,7 @@ static void keep_promise(struct session *session, struct stream_read *read, stru
     struct worker *w = session->worker;
     struct response *response = read->response;
 
-    if (!session->conn)
+    if (!session->conn || (read->run && !records_wanted(secure_of(session), read)))
         throw_away(session, read);
     else if (read->run)
         answer_secure(session, read, g, now_ns);

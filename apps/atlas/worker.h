@@ -103,7 +103,7 @@ struct worker_limits worker_limits_default(void);
     X(t, sessions_draining, "ended connections that still wait for a read to come back")           \
     X(t, disk_errors, "connections reset because the disk could not deliver")                      \
     X(t, bytes_asked, "bytes of responses that the windows asked for")                             \
-    X(t, bytes_thrown_away, "bytes read for connections that had ended meanwhile")                 \
+    X(t, bytes_thrown_away, "bytes read that nobody wanted any more")                              \
     X(t, timeouts_idle, "connections closed after the keep-alive time")                            \
     X(t, timeouts_head, "connections closed because a request did not arrive in time (408)")       \
     X(t, timeouts_send, "connections reset because the client took nothing for too long")          \

@@ -58,6 +58,9 @@ struct diskmap_fault_config {
     double error;          /* probability that a read ends with -EIO */
     uint64_t delay_min_ns; /* each read takes between min and max: they overtake each other */
     uint64_t delay_max_ns;
+    /* Reads posted from then on find other bytes, as in a file that was written to; 0: never. No
+     * object is immutable then. */
+    uint64_t change_at_ns;
 };
 
 struct diskmap_config {

@@ -191,6 +191,11 @@ static void draw_security(struct scenario *s, struct rand *rand)
     /* A record is read as a whole, and made in a second chunk. */
     s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
     s->config.chunk_count = max_u32(s->config.chunk_count, 2);
+    if (s->config.disk_fault && rand_chance(rand, 0.3)) {
+        s->disk.change_at_ns = s->world->start_ns + world_range_log(rand, NS_PER_MS, 10 * NS_PER_S);
+        s->clients_host.changing = true;
+        s->clients_host.gentle = false;
+    }
     for (uint32_t i = 0; i < s->client_count; i++)
         draw_tls_client(s, rand, &s->clients[i]);
 }
@@ -204,6 +209,9 @@ static void note_security(struct scenario *s)
     world_note(s->world, " tls{clients=%u identities=%u %s%s}", secure, s->security.identity_count,
                s->security.min_version == TLSREC_TLS13 ? "1.3" : "1.2",
                s->security.resumes ? " tickets" : "");
+    if (s->clients_host.changing)
+        world_note(s->world, " change=%.3fs",
+                   (double)(s->disk.change_at_ns - s->world->start_ns) / NS_PER_S);
 }
 
 static void note(struct scenario *s, uint64_t bytes_max)
@@ -334,12 +342,12 @@ static void check_pool(struct scenario *s, const char *name, const uint64_t *in_
                    name);
 }
 
-/* Objects do not change, and clients do as the RFC says. */
+/* Clients do as the RFC says. */
 static void check_security(struct scenario *s)
 {
     const struct secure_stats *stats = &s->worker->secure_stats;
 
-    if (stat_get(&stats->differs))
+    if (stat_get(&stats->differs) && !s->clients_host.changing)
         world_fail(s->world, "the server has seen %llu objects change",
                    (unsigned long long)stat_get(&stats->differs));
     if (stat_get(&stats->failed) || stat_get(&stats->alerts_out))
@@ -503,7 +511,8 @@ static int server_open(struct scenario *s, char *why, size_t why_bytes)
     s->config.port = s->witness;
     err = worker_open(&s->worker, &s->config, s->world->now_ns, why, why_bytes);
     if (!err)
-        witness_watch(s->witness, s->worker->tcp);
+        /* Without TLS what has changed is sent as it is. */
+        witness_watch(s->witness, s->worker->tcp, s->clients_host.changing ? SERVER_TLS_PORT : 0);
     return err;
 }
 

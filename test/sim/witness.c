@@ -34,7 +34,8 @@ struct witness {
     struct nmio_port port;
     struct nmio_port *under;
     struct world *world;
-    struct tcp *tcp; /* or NULL */
+    struct tcp *tcp;     /* or NULL */
+    uint16_t local_port; /* 0: all */
     struct witness_stats stats;
     struct stream streams[STREAMS_MAX];
     uint32_t stream_count;
@@ -131,6 +132,8 @@ static void see(struct witness *w, const struct nmio_frame *frame)
         frame->header_len < ETH_BYTES + IP4_BYTES + TCP_BYTES || ip[0] != IP4_FIRST ||
         ip[IP4_PROTO] != IP_PROTO_TCP)
         return;
+    if (w->local_port && get_be16(tcp) != w->local_port)
+        return;
     local = ip_addr_v4(ip + IP4_SOURCE);
     remote = ip_addr_v4(ip + IP4_DEST);
     conn = tcp_conn_find(w->tcp, &local, get_be16(tcp), &remote, get_be16(tcp + 2));
@@ -220,9 +223,10 @@ int witness_open(struct nmio_port **out, struct nmio_port *under, struct world *
     return 0;
 }
 
-void witness_watch(struct nmio_port *port, struct tcp *tcp)
+void witness_watch(struct nmio_port *port, struct tcp *tcp, uint16_t local_port)
 {
     witness_of(port)->tcp = tcp;
+    witness_of(port)->local_port = local_port;
 }
 
 const struct witness_stats *witness_stats(const struct nmio_port *port)

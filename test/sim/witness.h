@@ -30,8 +30,8 @@ extern const struct stat_desc witness_stat_descs[];
 
 /* Takes `under` over. Two different bytes at one place of a stream are a world_fail. */
 must_check int witness_open(struct nmio_port **out, struct nmio_port *under, struct world *world);
-/* Whose streams: from now on. A stream ends when its connection is no longer in `tcp`. */
-void witness_watch(struct nmio_port *port, struct tcp *tcp);
+/* Whose streams: from now on, of all of its ports or of one. */
+void witness_watch(struct nmio_port *port, struct tcp *tcp, uint16_t local_port);
 const struct witness_stats *witness_stats(const struct nmio_port *port);
 
 #endif
