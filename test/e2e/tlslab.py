@@ -213,13 +213,15 @@ class Client(Memory):
         self.seen += part
         self.incoming.write(part)
 
-    def handshake(self, send=None):
-        """`send` puts bytes on the wire; all at once by default."""
+    def handshake(self, send=None, last=True):
+        """`send` puts bytes on the wire; all at once by default. Without `last`, what ends the
+        handshake waits for what is sent next."""
         send = send or self.sock.sendall
         while True:
             try:
                 self.tls.do_handshake()
-                send(self.outgoing.read())
+                if last:
+                    send(self.outgoing.read())
                 return self
             except ssl.SSLWantReadError:
                 if self.outgoing.pending:
