@@ -167,6 +167,18 @@ def s_clients(world, server):
             judged(world, 's_client, TLS %s, %s' % (version, suite), result, 300000)
 
 
+def short_records(world, server):
+    """Clients with little memory say so (RFC 6066 4); s_client refuses what is longer."""
+    for version in ('-tls1_3', '-tls1_2'):
+        for limit in ('512', '4096'):
+            result = line_client(
+                ['openssl', 's_client', '-connect', server.addr + ':443', '-servername', ECDSA,
+                 '-CAfile', world.ca.root, '-quiet', version, '-maxfraglen', limit],
+                path_of(300000), ECDSA)
+            judged(world, 's_client %s, at most %s bytes in a record' % (version, limit), result,
+                   300000)
+
+
 def gnutls_clients(world, server):
     ciphers = ('AES-128-GCM', 'AES-256-GCM', 'CHACHA20-POLY1305')
     for version in ('1.3', '1.2'):
@@ -280,6 +292,7 @@ def main(world):
             gnutls_curl(world, server, version)
         s_clients(world, server)
         gnutls_clients(world, server)
+        short_records(world, server)
     with lab.step('HTTP'):
         for version in ('1.3', '1.2'):
             heads_and_ranges(world, server, version)

@@ -28,7 +28,7 @@ MUTATED = int(600 * lab.SCALE)
 HALF = int(1000 * min(1, lab.SCALE * 2))
 HALF_BYTES = 100 << 10   # of memory for a handshake that is under way
 LEAK_BYTES = 4 << 10     # that the memory may grow by, for each, when it happens again
-AT_ONCE = 16
+AT_ONCE, HASTY = 16, 50
 PATIENCE_S = 0.1
 GET = b'GET /small.bin HTTP/1.1\r\nHost: good.example\r\n\r\n'
 GET_CLOSE = GET.replace(b'\r\n\r\n', b'\r\nConnection: close\r\n\r\n')
@@ -77,6 +77,19 @@ def retries(server):
             got = s.recv(4096)
         retry = bytes.fromhex('cf21ad74e59a6111be1d8c021e65b891')
         lab.ok(retry in got, '%s: HelloRetryRequest' % what, got[:80])
+
+
+def long_hellos(server):
+    """What is allowed to be long (RFC 7685) is answered, or refused, but not waited for."""
+    for size in (1500, 5000, 15000, 60000):
+        message = hello(exts={**extensions(), 21: bytes(size)})
+        data = b''.join(first(message[at:at + 16384]) for at in range(0, len(message), 16384))
+        found, rest, how = plain_answer(server, data, 1)
+        said = alert_of(found) or (found and found[0][2][0] == 2 and 'ServerHello')
+        right = ['ServerHello'] + (['illegal_parameter', 'decode_error', 'record_overflow']
+                                   if size > 16000 else [])
+        lab.ok(said in right and how != 'open', 'a ClientHello of %d bytes: %s'
+               % (len(message), ' or '.join(right)), said, how)
 
 
 def spoke_http(server):
@@ -131,12 +144,17 @@ def crowd_of_hellos(server, jobs, what):
     return said
 
 
-def real_hellos(world):
-    """What OpenSSL's client says first, in either version."""
+def real_hellos(world, server):
+    """What OpenSSL's client says first, in either version, without and with a ticket."""
     made = []
     for version in ('1.3', '1.2'):
-        client = tlslab.Memory(tlslab.trust(world.ca, version, alpn=['http/1.1']), HOST)
-        made.append(client.pending())
+        context = tlslab.trust(world.ca, version, alpn=['http/1.1'])
+        with tlslab.Client(server, context, HOST) as client:
+            client.handshake().send(GET_CLOSE)
+            client.last_word()  # TLS 1.3's tickets come after the handshake
+            session = client.tls.session
+        lab.ok(session.has_ticket, 'TLS %s: the server gives a ticket' % version)
+        made += [tlslab.Memory(context, HOST, s).pending() for s in (None, session)]
     return made
 
 
@@ -296,6 +314,16 @@ def key_updates(world, server):
 # --- clients that come and do not go --------------------------------------------------------------
 
 
+def all_at_once(world, server, context):
+    """A client that has no more to say than one request: what is wrong with the answer, or None."""
+    with tlslab.Client(server, context, HOST) as c:
+        c.handshake(last=False).tls.write(GET)
+        c.say_goodbye()
+        c.sock.shutdown(socket.SHUT_WR)
+        plain, how = c.last_word()
+    return None if plain.endswith(world.small) else '%d bytes, %s' % (len(plain), how)
+
+
 def ends(world, server):
     """Every way to end a connection but the proper one, and that."""
     for version in ('1.3', '1.2'):
@@ -311,19 +339,19 @@ def ends(world, server):
             plain, how = c.last_word()
             lab.ok(lab.STAND_IN or plain.endswith(world.big),
                    name + 'close_notify behind a request: it is answered', len(plain), how)
-        with tlslab.Client(server, context, HOST) as c:
-            c.handshake(last=False).tls.write(GET_BIG)
-            c.say_goodbye()
-            c.sock.shutdown(socket.SHUT_WR)
-            plain, how = c.last_word()
-            lab.ok(lab.STAND_IN or plain.endswith(world.big), name + 'the end of the handshake, a '
-                   'request, close_notify and FIN at once: it is answered', len(plain), how)
+        answers = [all_at_once(world, server, context) for _ in range(HASTY)]
+        lab.ok(set(answers) == {None} or lab.STAND_IN, name + 'the end of the handshake, a request, '
+               'close_notify and FIN at once: it is answered', '%d of %d' % (
+                   answers.count(None), len(answers)), next((a for a in answers if a), ''))
         with tlslab.Client(server, context, HOST) as c:
             c.handshake().send(GET_BIG)
             c.sock.shutdown(socket.SHUT_WR)
             plain, how = c.last_word(HEADER_S + IDLE_S + GRACE_S)
             lab.ok(how != 'open', name + 'FIN without close_notify: it comes to an end', how)
             lab.diag('%sFIN without close_notify: %d bytes, %s' % (name, len(plain), how))
+    still = [tlslab.Client(server, context, HOST, rcvbuf=8192).handshake() for _ in range(10)]
+    for c in still:
+        c.send(GET_BIG)
     never = [tlslab.Client(server, tlslab.trust(world.ca, v), HOST).handshake()
              for v in ('1.3', '1.2') for _ in range(20)]
     for c in never[::2]:
@@ -332,7 +360,9 @@ def ends(world, server):
     hows = [c.last_word(HEADER_S + IDLE_S + GRACE_S)[1] for c in never]
     lab.ok('open' not in hows, 'clients that never close are ended by the server', hows)
     lab.diag('after %.1f s: %s' % (time.monotonic() - began, {h: hows.count(h) for h in hows}))
-    for c in never:
+    hows = [c.last_word()[1] for c in still]
+    lab.ok(lab.STAND_IN or set(hows) == {'reset'}, 'and so are those who take nothing', hows)
+    for c in never + still:
         c.sock.close()
 
 
@@ -341,7 +371,7 @@ def half_open(world, server):
     socks = []
     for i in range(HALF):
         s = lab.connect(server, port=tlslab.PORT)
-        text = world.hellos[i % 2]
+        text = world.hellos[i % len(world.hellos)]
         s.sendall([b'', text[:len(text) // 2], text][i % 3])
         socks.append(s)
     return socks
@@ -389,10 +419,11 @@ def main(world):
                          tls=service)
     context = tlslab.trust(world.ca)
     world.get = lambda server, path, timeout_s: tlslab.get(server, context, path, HOST, timeout_s)
-    world.hellos = real_hellos(world)
+    world.hellos = real_hellos(world, server)
     with Crowd(server, '/small.bin', world.small, 'bad clients', 2, 20, get=world.get):
         for name, part in (
                 ('alerts', lambda: alerts(server)), ('retry', lambda: retries(server)),
+                ('long', lambda: long_hellos(server)),
                 ('plain HTTP', lambda: spoke_http(server)),
                 ('mutated', lambda: mutated(world, server, rnd)),
                 ('truncated', lambda: truncated(world, server)),

@@ -179,9 +179,10 @@ def read_to_end(sock, timeout_s):
 class Memory:
     """A TLS client with no wire. `tls` is its SSLObject."""
 
-    def __init__(self, context, host):
+    def __init__(self, context, host, session=None):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host,
+                                    session=session)
 
     def pending(self):
         """What OpenSSL wants to be sent: before anything else, its ClientHello."""
