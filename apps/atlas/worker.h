@@ -20,6 +20,7 @@
 #define ATLAS_WORKER_H
 
 #include "base/hist.h"
+#include "base/list.h"
 #include "base/timer.h"
 #include "diskmap/diskmap.h"
 #include "eth/eth.h"
@@ -39,8 +40,10 @@
 #define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
 /* Bodies are of no use here and are skipped, up to nginx's default. */
 #define REQUEST_BODY_MAX (1u << 20)
-#define RESPONSES_MAX    16 /* pipelined requests answered at a time, per connection */
-#define SESSION_PHASES   4
+/* Of an https URL that a request is sent to: the target, a name in DNS, and what is around them. */
+#define LOCATION_BYTES_MAX (TARGET_BYTES_MAX + 512)
+#define RESPONSES_MAX      16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES     4
 
 /* What a session waits for, and is ended if it waits too long. */
 enum session_phase {
@@ -70,10 +73,11 @@ struct worker_config {
     const struct ip_addr *gateway;  /* or NULL */
     const struct ip_addr *gateway6; /* or NULL: routers that advertise themselves */
     uint16_t vlan;                  /* 0: none */
-    uint16_t listen_port; /* 0: TLS only */
-    uint16_t tls_port;    /* 0: no TLS */
-    struct tls_ctx *tls;  /* what new connections use; the worker holds it */
-    uint32_t tls_threads; /* that compute the worker's handshakes; 0: its turns do */
+    uint16_t listen_port;           /* 0: TLS only */
+    uint16_t tls_port;              /* 0: no TLS */
+    bool redirect_https;            /* requests that come without TLS are sent to tls_port */
+    struct tls_ctx *tls;            /* what new connections use; the worker holds it */
+    uint32_t tls_threads;           /* that compute the worker's handshakes; 0: its turns do */
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;
@@ -81,7 +85,8 @@ struct worker_config {
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
-    struct http1_options http;
+    struct http1_options http;  /* of responses without TLS */
+    struct http1_options https; /* and with it: these alone may have hsts */
     const char *cc;
     uint64_t secret[4];
     int64_t epoch_s; /* the wall clock at now_ns = 0 */
@@ -105,6 +110,7 @@ struct worker_limits worker_limits_default(void);
     X(t, timeouts_linger, "connections reset because the client did not close")                    \
     X(t, drop_requests_full, "connections reset because no request buffer was left")               \
     X(t, drop_responses_full, "connections reset because no response was left")                    \
+    X(t, drop_locations_full, "redirects that became 503 because no place for a URL was left")     \
     X(t, drop_sessions_full, "connections refused because no session was left")                    \
     X(t, drop_relay_full, "other workers' ARP and NDP packets that found no place in the inbox")   \
     X(t, turns, "turns of the loop")                                                               \
@@ -115,7 +121,28 @@ struct worker_stats {
 };
 extern const struct stat_desc worker_stat_descs[];
 
+/* What a worker does over TLS. */
+#define SECURE_STATS(X, t)                                                                         \
+    X(t, handshakes, "handshakes that came to their end")                                          \
+    X(t, resumed, "of these, with a session ticket")                                               \
+    X(t, failed, "handshakes that failed: an alert says why where there is one")                   \
+    X(t, plaintext, "of these, because the client spoke HTTP to the TLS port")                     \
+    X(t, handshakes_active, "handshakes begun and not ended")                                      \
+    X(t, alerts_out, "fatal alerts sent after the handshake")                                      \
+    X(t, key_updates, "KeyUpdates sent")                                                           \
+    X(t, records_sealed, "records sealed for the first time")                                      \
+    X(t, records_again, "records, or parts of them, sealed again")                                 \
+    X(t, differs, "connections reset because an object changed while it was sent")                 \
+    X(t, drop_runs_full, "connections reset because no run was left")                              \
+    X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
+    X(t, drop_memory, "connections refused because OpenSSL had no memory")
+struct secure_stats {
+    SECURE_STATS(STAT_FIELD, )
+};
+extern const struct stat_desc secure_stat_descs[];
+
 struct session;
+struct run;
 
 /* A response under way. The stream of a connection is its responses one after the other. */
 struct response {
@@ -125,6 +152,7 @@ struct response {
     const struct diskmap_object *object; /* pinned, or NULL */
     uint64_t bytes_per_s;                /* at most; 0: as fast as it goes */
     struct http1_ranges *multi;
+    char *location; /* of a redirect, or NULL */
     struct http1_entity entity;
     struct http1_response http;
 };
@@ -141,6 +169,11 @@ struct stream_read {
     uint32_t body_bytes;
     const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
     bool done;
+    /* Over TLS (records.c), where `offset` and what is promised are of the wire: */
+    struct run *run;          /* NULL: plain */
+    struct mem_chunk *sealed; /* where records are made apart from their text; NULL: in place */
+    uint64_t plain;           /* where the text begins in the run */
+    uint32_t wire_bytes;      /* promised */
 };
 
 /* Bytes of requests that cannot be used yet. */
@@ -156,6 +189,7 @@ struct request {
 enum session_flags {
     SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
     SESSION_PEER_DONE = 2, /* the client has sent its FIN */
+    SESSION_SECURE = 4,    /* it is a struct secure's */
 };
 
 struct session {
@@ -185,13 +219,20 @@ struct worker {
     bool draining;
     bool stopped;
     struct timer_wheel wheel; /* of the sessions */
-    struct mem_pool sessions, requests, responses, multis;
+    struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
     struct worker_stats stats;
     char path[TARGET_BYTES_MAX + 2]; /* of the request being handled */
+    /* TLS, if there is any: */
+    struct tls_ctx *tls;
+    struct tls_desk *desk;
+    struct tlsrec_engine *engine;
+    struct mem_pool secures, runs, keys;
+    struct list secures_open;
+    struct secure_stats secure_stats;
 };
 
 must_check int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
@@ -209,14 +250,34 @@ uint64_t worker_next_ns(const struct worker *worker);
 /* No new connections; idle ones are closed, the others after their responses. */
 void worker_drain(struct worker *worker, uint64_t now_ns);
 bool worker_drained(const struct worker *worker);
-/* Connections that are accepted from now on use this one. By the worker's thread. */
+/* Connections that are accepted from now on use this one, which the worker holds. By the worker's
+ * thread. */
 void worker_set_tls(struct worker *worker, struct tls_ctx *ctx);
+/* Readable when a handshake's step is done; -1: there is none, or no thread does them. */
+int worker_tls_fd(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
 
 /* --- session.c -------------------------------------------------------------------------------- */
 
 extern const struct tcp_ops session_ops;
+void session_begin(struct session *session, struct worker *worker, struct tcp_conn *conn,
+                   uint64_t now_ns);
+/* Bytes of requests. They are kept if they cannot be used yet. */
+void session_take(struct session *session, const uint8_t *data, uint32_t len, uint64_t now_ns);
+void session_end_input(struct session *session, uint64_t now_ns);
+/* The stream has arrived up to `offset`. */
+void session_arrived(struct session *session, uint64_t offset, uint64_t now_ns);
+/* The connection is gone. */
+void session_end(struct session *session);
+/* Nothing more will be asked, and nothing answered but what is under way. */
+void session_finish(struct session *session);
+/* The phase follows from what has changed. */
+void session_settle(struct session *session, uint64_t now_ns);
+/* For bytes that are not HTTP yet: keeps them where requests are kept (false: no room, and the
+ * connection is gone), and takes them back. They stay where they are until more is kept. */
+bool session_keep(struct session *session, const uint8_t *data, uint32_t len);
+void session_take_back(struct session *session, const uint8_t **data, uint32_t *len);
 void session_timers(struct worker *worker, uint64_t now_ns);
 void session_drain(struct worker *worker, uint64_t now_ns);
 void session_abort(struct session *session, uint64_t now_ns);
@@ -228,5 +289,14 @@ void response_put(struct worker *worker, struct response *response);
 uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);
 void stream_chunk_ready(struct stream_read *read, uint64_t now_ns);
+/* How much of `len` bytes of the object from `off` on goes into one chunk. */
+uint32_t stream_body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
+                             bool last, uint32_t chunk_bytes);
+/* The read is made, or, where its bytes are in memory, answered at once. read->io says of which
+ * object, if body_bytes is not 0. */
+void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns);
+/* When it has come back: writes the response's text from `text_off` on right in front of the body,
+ * if that was read and is not mapped. Where the text begins. */
+uint8_t *stream_text(struct stream_read *read, uint64_t text_off);
 
 #endif

@@ -42,11 +42,14 @@ struct tls_identity {
 struct tls_tickets;
 
 struct tls_policy {
-    const struct tls_identity *identities; /* chosen by SNI, the first where none fits */
+    /* Chosen by SNI, the first where none fits. Several for the same names, with keys of different
+     * kinds, are one: what the client can verify chooses between them. */
+    const struct tls_identity *identities;
     uint32_t identity_count;
     enum tlsrec_version min_version;
-    const char *suites;          /* names with ':' between, or NULL: all of the six; in order of
-                                    preference, where the client's wish for ChaCha20 comes first */
+    /* OpenSSL's names with ':' between, or NULL: all that there are. In order of preference, where
+     * a client's wish for ChaCha20 comes first. A version that none is named for is not spoken. */
+    const char *suites;
     struct tls_tickets *tickets; /* or NULL: no resumption */
 };
 
@@ -58,7 +61,8 @@ void tls_tickets_turn(struct tls_tickets *tickets, int64_t now_s); /* any thread
 void tls_tickets_close(struct tls_tickets *tickets);
 
 struct tls_ctx;
-/* -EINVAL with a sentence in `why` that says which file and what to do, or -ENOMEM. */
+/* -EINVAL (a file), -ENOTSUP (the suites), both with a sentence in `why` that says which and what
+ * to do; or -ENOMEM. */
 must_check int tls_ctx_open(struct tls_ctx **out, const struct tls_policy *policy, char *why,
                             size_t why_bytes);
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx); /* any thread */
@@ -110,8 +114,9 @@ struct tls_events {
 
 /*
  * Takes `len` bytes from the client, all of them, and writes what they decrypt to, at most `room`
- * bytes; returns how many. More may be waiting: call again with len 0 until it returns 0. Not after
- * `closed` or `failed`.
+ * bytes; returns how many. More may be waiting: call again with len 0 until it returns 0. `closed`
+ * and `failed` are told once, by a call that returns 0; whatever the client says after that is
+ * thrown away.
  */
 must_check size_t tls_read(struct tls_conn *conn, const uint8_t *in, size_t len, uint8_t *plain,
                            size_t room, struct tls_events *events);
