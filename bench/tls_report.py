@@ -5,10 +5,14 @@ import os
 
 import plot
 from tables import cell_text, columns, spread, verdict
+from tls_part import HANDSHAKE_CLIENTS, PROBES, PROBE_INTERVAL_US
 
 # At least: of the throughput without TLS from disk; of the bytes of a core-second without TLS from
 # memory; of the bytes of a core-second of nginx; of nginx's handshakes.
 DISK_SHARE, MEMORY_SHARE, TIMES_NGINX, TIMES_HANDSHAKES = 0.95, 0.65, 5.0, 1.0
+# At most: of nginx's waiting times. From far away no round trip more, which would be a tenth of the
+# longest time.
+TIMES_WAIT, TIMES_WIDE = 1.0, 1.05
 HANDSHAKES = {('full', 'ecdsa'): 'full, ECDSA P-256', ('full', 'rsa'): 'full, RSA 2048',
               ('resumed', 'ecdsa'): 'resumed'}
 KINDS = {'full': 'full handshake', 'resumed': 'resumed'}
@@ -85,8 +89,8 @@ def handshakes_text(tls):
                      *('%.1f' % h.median(key, f) for f in ('p50_ms', 'p99_ms')), ', '.join(notes)])
     if len(rows) == 1:
         return ''
-    return ('Handshakes: TCP, TLS 1.3, one request for 1 KB, close_notify and FIN both ways; 64 '
-            'clients at a time\n\n' + columns(rows))
+    return ('Handshakes: TCP, TLS 1.3, one request for 1 KB, close_notify and FIN both ways; %d '
+            'clients at a time\n\n' % HANDSHAKE_CLIENTS + columns(rows))
 
 
 def others_text(tls):
@@ -104,8 +108,8 @@ def others_text(tls):
                      ', '.join(notes)])
     if len(rows) == 1:
         return ''
-    return ('Who waits meanwhile: requests for 1 KB on 16 TLS connections that stand, every 20 ms '
-            'on each\n\n' + columns(rows))
+    return ('Who waits meanwhile: requests for 1 KB on %d TLS connections that stand, every %d ms '
+            'on each\n\n' % (PROBES, PROBE_INTERVAL_US // 1000) + columns(rows))
 
 
 def wide_text(tls):
@@ -172,7 +176,7 @@ def summary_wide(tls):
             if ours and theirs:
                 yield verdict('%d ms away, %s: time to the %s, atlas / %s'
                               % (tls.told['wide_rtt_ms'], name, words, min(theirs)[1]),
-                              ours / min(theirs)[0], 1.0, at_least=False)
+                              ours / min(theirs)[0], TIMES_WIDE, at_least=False)
 
 
 def summary_working_set(table, tls):
@@ -194,7 +198,7 @@ def summary(results, table):
         ours, theirs = (tls.others.median((p, 'handshakes'), field) for p in SERVERS)
         if ours and theirs:
             yield verdict('%s of small requests beside a flood of RSA handshakes, atlas / nginx'
-                          % field[:3], ours / theirs, 1.0, at_least=False)
+                          % field[:3], ours / theirs, TIMES_WAIT, at_least=False, form='%.3f')
     yield from summary_wide(tls)
 
 
