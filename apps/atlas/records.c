@@ -2,7 +2,7 @@
 /*
  * records.c - the send buffer that is a function, over TLS: runs are opened ahead of what TCP asks
  * for; records_fill turns an offset on the wire into records, and those into a read of their
- * plaintext; records_answer seals what came back and hands it to TCP.
+ * plaintext; records_seal seals what came back, and stream.c hands it to TCP.
  *
  * A full record is sealed where the disk has put it: header in front, tag behind. Smaller ones, of
  * which a portion has several, are made from one read into a second chunk, each as it is sealed.
@@ -37,10 +37,8 @@ static struct run *run_new(struct secure *s, enum run_kind kind)
     struct worker *w = s->session.worker;
     struct run *run = mem_pool_get(&w->runs);
 
-    if (!run) {
-        stat_inc(&w->secure_stats.drop_runs_full);
+    if (!run)
         return NULL;
-    }
     memset(run, 0, offsetof(struct run, tags));
     run->refs = 1;
     run->kind = (uint8_t)kind;
@@ -79,23 +77,20 @@ int records_flight(struct secure *s, uint8_t *bytes, uint32_t count)
 {
     struct run *run = run_new(s, RUN_FLIGHT);
 
-    if (!run)
+    if (!run) {
+        stat_inc(&s->session.worker->secure_stats.drop_runs_full);
         return -ENOMEM;
+    }
     run->flight = bytes;
     run_append(s, run, count);
     return 0;
 }
 
-static struct run *note_run(struct secure *s, const struct tlsrec_note *note)
+static void note_append(struct secure *s, struct run *run, const struct tlsrec_note *note)
 {
-    struct run *run = run_new(s, RUN_NOTE);
-
-    if (!run)
-        return NULL;
     run->records = note->run;
     memcpy(run->note, note->text, sizeof(run->note));
     run_append(s, run, tlsrec_run_wire_bytes(&note->run));
-    return run;
 }
 
 /* --- ahead of TCP ----------------------------------------------------------------------------- */
@@ -180,16 +175,32 @@ enum opened {
     OPENED_GONE, /* never: the keys are used up, or memory is */
 };
 
+/* None is left. As long as the connection has some itself, ACKs will give them back. */
+static enum opened no_run(struct secure *s)
+{
+    if (s->first) {
+        stat_inc(&s->session.worker->secure_stats.run_waits);
+        return OPENED_NOT;
+    }
+    stat_inc(&s->session.worker->secure_stats.drop_runs_full);
+    return OPENED_GONE;
+}
+
 static enum opened open_update(struct secure *s)
 {
     struct worker *w = s->session.worker;
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
-    int rc = tlsrec_key_update(&s->records, false, &note);
+    int rc;
 
-    if (rc == -EBUSY)
-        return OPENED_NOT;
-    if (rc < 0 || !note_run(s, &note))
-        return OPENED_GONE;
+    if (!run)
+        return no_run(s);
+    rc = tlsrec_key_update(&s->records, false, &note);
+    if (rc < 0) {
+        run_put(w, run);
+        return rc == -EBUSY ? OPENED_NOT : OPENED_GONE;
+    }
+    note_append(s, run, &note);
     stat_inc(&w->secure_stats.key_updates);
     s->update_owed = false;
     return OPENED;
@@ -204,7 +215,7 @@ static enum opened open_run(struct secure *s)
     uint64_t covered;
 
     if (!run)
-        return OPENED_GONE;
+        return no_run(s);
     covered = tlsrec_run_open(&s->records, &rule, st.bytes, min_u64(st.block_at, st.bytes),
                               &run->records);
     if (covered == 0) {
@@ -223,14 +234,21 @@ static enum opened open_run(struct secure *s)
     return OPENED;
 }
 
-/* close_notify (RFC 8446 6.1), and nothing more. */
+/* close_notify (RFC 8446 6.1), and nothing more. Without it where there is no memory, as many a
+ * server does. */
 static void finish(struct secure *s)
 {
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
 
+    s->finishing = true;
+    if (!run && no_run(s) == OPENED_NOT)
+        return;
     s->finished = true;
-    if (have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
-        note_run(s, &note); /* no memory: then without it, as many a server does */
+    if (run && have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
     tcp_close(s->session.conn);
 }
 
@@ -263,15 +281,17 @@ void records_carry(struct secure *s, struct response *r)
 
 int records_alert(struct secure *s, enum tlsrec_alert alert)
 {
+    struct run *run = run_new(s, RUN_NOTE);
     struct tlsrec_note note;
-    int rc;
+    int rc = -ENOMEM;
 
     s->opening = NULL;
-    if (!have_keys(s))
-        return -ENOMEM;
-    rc = tlsrec_alert(&s->records, alert, &note);
-    if (rc == 0 && !note_run(s, &note))
-        rc = -ENOMEM;
+    if (run && have_keys(s))
+        rc = tlsrec_alert(&s->records, alert, &note);
+    if (rc == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
     return rc;
 }
 
@@ -299,6 +319,7 @@ static uint64_t plain_arrived(const struct secure *s)
 
 uint64_t records_arrived(struct secure *s, uint64_t wire)
 {
+    s->arrived = wire;
     while (s->first && wire >= s->first->wire + s->first->wire_bytes) {
         struct run *run = s->first;
 
@@ -371,6 +392,17 @@ static bool part_is_enough(const struct secure *s, const struct run *run,
     return object && object->immutable && tlsrec_was_sealed(&s->records, record);
 }
 
+static bool is_mapped(const struct run *run)
+{
+    return run->response && run->response->object && run->response->object->mapped;
+}
+
+/* Whether a record is made apart from its text together with others. */
+static bool is_made_apart(const struct run *run, const struct tlsrec_record *record)
+{
+    return !is_full(run, record) || is_mapped(run);
+}
+
 /* More whole records that lie within `len` bytes, and whose plaintext fits a chunk. */
 static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
 {
@@ -381,7 +413,7 @@ static void extend(const struct run *run, struct portion *p, uint32_t len, uint3
 
         tlsrec_record_at(&run->records, end, &next);
         if (p->wire_bytes + tlsrec_record_bytes(&next) > len ||
-            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes || is_full(run, &next))
+            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes || !is_made_apart(run, &next))
             return;
         p->wire_bytes += tlsrec_record_bytes(&next);
         end += next.plain_bytes;
@@ -402,7 +434,8 @@ static struct portion plan(const struct secure *s, const struct run *run, uint64
     } else {
         p.plain = p.piece.record.plain;
         p.plain_bytes = p.piece.record.plain_bytes;
-        if (!is_full(run, &p.piece.record) && p.piece.to == tlsrec_record_bytes(&p.piece.record))
+        if (is_made_apart(run, &p.piece.record) &&
+            p.piece.to == tlsrec_record_bytes(&p.piece.record))
             extend(run, &p, len, chunk_bytes - DISKMAP_BLOCK_BYTES);
     }
     p.text_at = run->plain + p.plain;
@@ -433,6 +466,7 @@ static struct stream_read *take_chunks(struct worker *w, bool apart)
     struct mem_chunk *chunk = mem_chunk_get(&w->chunks), *sealed = NULL;
     struct stream_read *read;
 
+    w->chunks_wanted = apart ? 2 : 1;
     if (!chunk)
         return NULL;
     if (apart) {
@@ -449,8 +483,7 @@ static struct stream_read *take_chunks(struct worker *w, bool apart)
 
 static bool is_apart(const struct run *run, const struct portion *p)
 {
-    return run->kind == RUN_RESPONSE &&
-           (p->apart || (run->response->object && run->response->object->mapped));
+    return p->apart || is_mapped(run);
 }
 
 /* tcp_ops.fill */
@@ -514,6 +547,13 @@ static bool seal(struct secure *s, struct run *run, const struct tlsrec_record *
     return false;
 }
 
+/* An ACK has overtaken the read: nobody wants these bytes any more, and the keys that they were
+ * sealed with may be gone. */
+static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
+{
+    return wire + bytes <= s->arrived;
+}
+
 /* Whole records, one after the other, from the text at `text` into `out`. Returns where what was
  * asked for begins: within the first. */
 static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uint8_t *text,
@@ -528,7 +568,9 @@ static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uin
         tlsrec_record_at(&read->run->records, plain, &record);
         if (plain == read->plain)
             asked += read->offset - record.wire;
-        if (!seal(s, read->run, &record, out, text))
+        if (has_arrived(s, record.wire, tlsrec_record_bytes(&record)))
+            memset(out, 0, tlsrec_record_bytes(&record));
+        else if (!seal(s, read->run, &record, out, text))
             return NULL;
         out += tlsrec_record_bytes(&record);
         text += record.plain_bytes;
@@ -616,20 +658,20 @@ void records_forget(struct stream_read *read)
     run_put(read->session->worker, read->run);
 }
 
-void records_answer(struct secure *s, struct stream_read *read, uint64_t now_ns)
+enum sealed records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
 {
-    uint8_t *bytes = wire_of(s, read);
-    struct mem_chunk *chunk = read->sealed ? read->sealed : read->chunk;
-    struct nmio_slice slice = {bytes, read->wire_bytes, chunk};
+    bool wanted = !has_arrived(s, read->offset, read->wire_bytes);
+    uint8_t *bytes = wanted ? wire_of(s, read) : NULL;
 
     if (!bytes) {
         records_forget(read);
         mem_chunk_put(read->chunk);
-        session_abort(&s->session, now_ns);
-        return;
+        return wanted ? SEALED_DIFFERS : SEALED_LATE;
     }
+    *slice =
+        (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
     if (read->sealed)
         mem_chunk_put(read->chunk);
-    tcp_send(s->session.conn, read->offset, &slice, 1, now_ns);
     run_put(s->session.worker, read->run);
+    return SEALED;
 }

@@ -165,9 +165,8 @@ static void hand_over(struct secure *s, uint64_t now_ns)
 {
     struct worker *w = s->session.worker;
     struct tlsrec_start start = {.wire = s->wire};
-    const uint8_t *kept;
+    struct request *kept;
     struct tls_handover h;
-    uint32_t kept_bytes;
 
     tls_handover(s->tls, &h);
     start.seq = h.seq;
@@ -181,8 +180,9 @@ static void hand_over(struct secure *s, uint64_t now_ns)
         stat_inc(&w->secure_stats.resumed);
     explicit_bzero(&h, sizeof(h));
     handshake_over(s, SECURE_OPEN);
-    session_take_back(&s->session, &kept, &kept_bytes);
-    take_records(s, kept, kept_bytes, now_ns);
+    kept = session_take_back(&s->session);
+    take_records(s, (const uint8_t *)kept->buf, kept->len, now_ns);
+    mem_pool_put(&w->requests, kept);
 }
 
 /* What the client has sent meanwhile belongs to the next step. */
@@ -227,6 +227,14 @@ static bool step_done(struct secure *s)
     return false;
 }
 
+/* What became of the connection meanwhile left the bytes in place that the step was made of. */
+static void stepped_in_vain(struct secure *s)
+{
+    mem_pool_put(&s->session.worker->requests, session_take_back(&s->session));
+    if (!s->session.conn)
+        session_release(&s->session);
+}
+
 static void stepped(struct secure *s, uint64_t now_ns)
 {
     struct session *session = &s->session;
@@ -234,12 +242,10 @@ static void stepped(struct secure *s, uint64_t now_ns)
 
     s->job_out = false;
     session->reads--;
-    if (!conn) {
-        session_release(session);
+    if (!conn || session->flags & SESSION_CLOSING) {
+        stepped_in_vain(s);
         return;
     }
-    if (session->flags & SESSION_CLOSING)
-        return;
     if (!step_done(s)) {
         session_abort(session, now_ns);
         return;
@@ -255,8 +261,11 @@ static void stepped(struct secure *s, uint64_t now_ns)
         step_failed(s, now_ns);
         break;
     }
-    if (tcp_conn_state(conn) != TCP_CLOSED)
-        credit(s);
+    if (tcp_conn_state(conn) == TCP_CLOSED)
+        return;
+    credit(s);
+    if (s->input_ended && !s->job_out)
+        session_end_input(session, now_ns);
 }
 
 void secure_turn(struct worker *w, uint64_t now_ns)
@@ -312,9 +321,15 @@ static void secure_recv(void *user, struct tcp_conn *conn, const uint8_t *data, 
         credit(s);
 }
 
+/* Requests may have come just before it, in one step with the client's last of the handshake. */
 static void secure_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
 {
-    session_end_input(user, now_ns);
+    struct secure *s = secure_of(user);
+
+    if (s->job_out)
+        s->input_ended = true;
+    else
+        session_end_input(user, now_ns);
 }
 
 static void secure_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)

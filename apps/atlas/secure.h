@@ -65,12 +65,14 @@ struct secure {
     struct run *first, *last; /* not acknowledged to the last byte */
     uint64_t wire;            /* bytes of TCP's stream so far: the next run begins here */
     uint64_t asked;           /* of these, how far TCP has asked */
+    uint64_t arrived;         /* and how far they are acknowledged */
     struct response *opening; /* the response whose next run comes next, or NULL */
     uint64_t opened;          /* bytes of it that have runs */
     uint32_t unrecved;        /* bytes from the client that TCP's window still counts */
     uint32_t full_bytes;      /* what the client takes in a record, or 0 */
     uint8_t stage;
     bool job_out;
+    bool input_ended; /* the client's FIN came while a step was being taken */
     bool update_owed; /* the client asked for a KeyUpdate */
     bool finishing;   /* close_notify and FIN follow the last run */
     bool finished;
@@ -111,8 +113,14 @@ void records_drop(struct secure *secure); /* the connection has ended */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns);
 uint64_t records_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
-/* The text of a promise is there: seals it and hands it to TCP. */
-void records_answer(struct secure *secure, struct stream_read *read, uint64_t now_ns);
+enum sealed {
+    SEALED,
+    SEALED_LATE,    /* it has arrived meanwhile: nobody wants it */
+    SEALED_DIFFERS, /* it is not what was sealed before: the connection must end */
+};
+/* The text of a promise is there: seals it, and gives away its chunk. */
+must_check enum sealed records_seal(struct secure *secure, struct stream_read *read,
+                                    struct nmio_slice *slice);
 void records_forget(struct stream_read *read); /* nobody wants it any more */
 
 #endif

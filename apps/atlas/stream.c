@@ -11,6 +11,7 @@
 /* A portion that ends at a block's end lets the next one begin there; smaller ones than this are
  * not cut, since a segment that is not full costs more than a block read twice. */
 #define ALIGN_FROM_BYTES (4 * DISKMAP_BLOCK_BYTES)
+#define GATHER_MAX       4 /* full records: a frame of 64 KB carries no more */
 
 static struct response *response_at(const struct session *session, uint64_t offset)
 {
@@ -121,8 +122,10 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
     if (fill_mapped(session, r, &p, offset, now_ns))
         return p.body_bytes;
     chunk = mem_chunk_get(&w->chunks);
-    if (!chunk)
+    if (!chunk) {
+        w->chunks_wanted = 1;
         return 0;
+    }
     read = &w->reads[chunk->index];
     *read = (struct stream_read){.chunk = chunk,
                                  .session = session,
@@ -179,7 +182,45 @@ static void throw_away(struct session *session, struct stream_read *read)
     mem_chunk_put(read->chunk);
 }
 
-static void keep_promise(struct session *session, struct stream_read *read, uint64_t now_ns)
+/* Records that lie end to end and are ready together. TCP makes frames of all that it gets at a
+ * time, and one record alone would be a small one. */
+struct gathered {
+    uint64_t offset, end;
+    uint32_t count;
+    struct nmio_slice slices[GATHER_MAX];
+};
+
+static void send_gathered(struct session *session, struct gathered *g, uint64_t now_ns)
+{
+    if (g->count > 0 && session->conn)
+        tcp_send(session->conn, g->offset, g->slices, g->count, now_ns);
+    for (uint32_t i = 0; i < g->count && !session->conn; i++)
+        mem_chunk_put(g->slices[i].owner);
+    g->count = 0;
+}
+
+static void answer_secure(struct session *session, struct stream_read *read, struct gathered *g,
+                          uint64_t now_ns)
+{
+    uint64_t offset = read->offset;
+    struct nmio_slice slice;
+    enum sealed sealed;
+
+    if (g->count == GATHER_MAX || (g->count && g->end != offset))
+        send_gathered(session, g, now_ns);
+    sealed = records_seal(secure_of(session), read, &slice);
+    if (sealed == SEALED_DIFFERS)
+        session_abort(session, now_ns);
+    if (sealed != SEALED)
+        return;
+    if (g->count == 0)
+        g->offset = offset;
+    g->end = offset + slice.len;
+    g->slices[g->count++] = slice;
+}
+
+static void keep_promise(struct session *session, struct stream_read *read, struct gathered *g,
+                         uint64_t now_ns)
 {
     struct worker *w = session->worker;
     struct response *response = read->response;
@@ -187,7 +228,7 @@ static void keep_promise(struct session *session, struct stream_read *read, uint
     if (!session->conn)
         throw_away(session, read);
     else if (read->run)
-        records_answer(secure_of(session), read, now_ns);
+        answer_secure(session, read, g, now_ns);
     else
         answer_plain(session, read, now_ns);
     if (response)
@@ -197,13 +238,15 @@ static void keep_promise(struct session *session, struct stream_read *read, uint
 /* Answers go to TCP in the order in which they were promised, whatever the disk made of it. */
 static void keep_promises(struct session *session, uint64_t now_ns)
 {
+    struct gathered g = {.count = 0};
     struct stream_read *read;
 
     while ((read = session->promised) && read->done) {
         session->promised = read->next;
-        keep_promise(session, read, now_ns); /* which may end the connection, not the session */
+        keep_promise(session, read, &g, now_ns); /* may end the connection, not the session */
         session->reads--;
     }
+    send_gathered(session, &g, now_ns);
 }
 
 /* A read has come back, for a connection that may have ended meanwhile. */

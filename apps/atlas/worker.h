@@ -133,7 +133,8 @@ extern const struct stat_desc worker_stat_descs[];
     X(t, records_sealed, "records sealed for the first time")                                      \
     X(t, records_again, "records, or parts of them, sealed again")                                 \
     X(t, differs, "connections reset because an object changed while it was sent")                 \
-    X(t, drop_runs_full, "connections reset because no run was left")                              \
+    X(t, run_waits, "times that a connection had to wait for a run of its own to come back")       \
+    X(t, drop_runs_full, "connections ended because no run was left")                              \
     X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
     X(t, drop_memory, "connections refused because OpenSSL had no memory")
 struct secure_stats {
@@ -221,6 +222,7 @@ struct worker {
     struct timer_wheel wheel; /* of the sessions */
     struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
+    uint32_t chunks_wanted;    /* by whoever was refused last, and is asked first */
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
@@ -275,9 +277,10 @@ void session_finish(struct session *session);
 /* The phase follows from what has changed. */
 void session_settle(struct session *session, uint64_t now_ns);
 /* For bytes that are not HTTP yet: keeps them where requests are kept (false: no room, and the
- * connection is gone), and takes them back. They stay where they are until more is kept. */
+ * connection is gone), and takes them back: the buffer, or NULL, goes back to its pool after use.
+ */
 bool session_keep(struct session *session, const uint8_t *data, uint32_t len);
-void session_take_back(struct session *session, const uint8_t **data, uint32_t *len);
+struct request *session_take_back(struct session *session);
 void session_timers(struct worker *worker, uint64_t now_ns);
 void session_drain(struct worker *worker, uint64_t now_ns);
 void session_abort(struct session *session, uint64_t now_ns);

@@ -92,10 +92,10 @@ struct diskmap_object {
     uint64_t bytes;
     int64_t mtime_s;  /* Unix time, for Last-Modified */
     uint64_t etag[2]; /* changes whenever the bytes may have changed */
-    /* Its bytes stay what they are while it is pinned: a volume's, whose writers see that it is being
-     * read. A directory's file is whatever somebody makes of it meanwhile. */
+    /* Its bytes stay what they are while it is pinned: a volume's, whose writers see that it is
+     * being read. A directory's file is whatever somebody makes of it meanwhile. */
     bool immutable;
-    uint32_t align;   /* granularity of reads, a power of two, 512 to 4096 */
+    uint32_t align; /* granularity of reads, a power of two, 512 to 4096 */
     const uint8_t
         *mapped; /* ram: without faults: the bytes themselves, valid while pinned; else NULL */
 };

@@ -54,6 +54,7 @@ struct tls_conn {
     bool alert_written;
     bool has_secret;
     bool spoke_http;
+    bool cut; /* there was no room for all of the flight */
     uint8_t alert;
     uint8_t secret[TLSREC_SECRET_MAX];
     struct tls_events end; /* closed or failed, not yet told */
@@ -111,7 +112,8 @@ static int wire_write(BIO *bio, const char *bytes, int count)
     BIO_clear_retry_flags(bio);
     if (conn->state != CONN_SHAKING)
         return count;
-    if ((size_t)count > conn->room - conn->out_len)
+    conn->cut |= (size_t)count > conn->room - conn->out_len;
+    if (conn->cut)
         return -1;
     memcpy(conn->out + conn->out_len, bytes, (size_t)count);
     conn->out_len += (size_t)count;
@@ -377,7 +379,9 @@ enum tls_step tls_step(struct tls_conn *conn, const uint8_t *in, size_t len, uin
     ERR_clear_error();
     if (step == TLS_FAILED) {
         conn->spoke_http = is_http(conn);
-        conn->out_len = conn->spoke_http ? 0 : conn->out_len;
+        // Half a flight says nothing, and an alert would not be understood after it.
+        if (conn->spoke_http || conn->cut)
+            conn->out_len = 0;
     }
     if (step != TLS_MORE)
         conn->state = step == TLS_READY ? CONN_SHAKEN : CONN_OVER;
