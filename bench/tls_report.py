@@ -159,10 +159,19 @@ def summary_streams(table):
 
 
 def summary_handshakes(tls):
+    """Where the client can do no more, how many there are a second says what the client can do."""
+    h = tls.handshakes
     for (kind, key), name in HANDSHAKES.items():
+        cells = [(p, kind, key) for p in SERVERS]
         for field, words in (('per_s', 'a second'), ('per_core_s', 'per server-core second')):
-            ours, theirs = (tls.handshakes.median((p, kind, key), field) for p in SERVERS)
-            if ours and theirs:
+            ours, theirs = (h.median(cell, field) for cell in cells)
+            if not ours or not theirs:
+                continue
+            full = any(h.median(cell, 'client_busy') > CORE_FULL for cell in cells)
+            if field == 'per_s' and full:
+                yield ('        handshakes a second, %s, atlas / nginx: %.2f, with a client whose '
+                       'core is full' % (name, ours / theirs))
+            else:
                 yield verdict('handshakes %s, %s, atlas / nginx' % (words, name), ours / theirs,
                               TIMES_HANDSHAKES)
 

@@ -55,7 +55,7 @@ class SecureNginx(wan.WanNginx):
         self.way, self.identity = way, identity
         super().__init__(side, root, 'nginx-' + way)
 
-    def _start(self, root, header_s, idle_s):
+    def _start(self, root, header_s, idle_s, tls=None):
         work = self.lab.path(self.name)
         os.makedirs(work, exist_ok=True)
         conf = os.path.join(work, 'nginx.conf')
