@@ -106,12 +106,15 @@ def start(net, way, tree, volume, identity):
 
 
 def visit(world, job, way, data, seed):
-    """One server: a client that is new, then the same with a ticket."""
+    """One server, once it has answered somebody: a client that is new, then the same with a
+    ticket."""
     identity = Identity(job['cert'], job['key'])
     rows, session = [], None
     with cells.network(world, {'rtt_ms': job['rtt_ms'], 'rate_bps': job['rate_bps'], 'seed': seed,
                                'queue_bdp': 1, 'loss': 'none', 'cc': 'cubic'}) as net:
         server = start(net, way, *data, identity)
+        measure(net, server, identity.context(), None)
+        net.settled()
         context = identity.context()
         for kind in KINDS:
             row, session = measure(net, server, context, session)
