@@ -20,9 +20,11 @@ GOOD = ('OK', 'INFO')
 SUITES12 = {'ECDHE-%s-%s' % (kind, suite) for kind in ('ECDSA', 'RSA')
             for suite in tlslab.SUITES.values()}
 # testssl's name of the finding: why it is no harm.
-ACCEPTED = {
-    'engine_problem': "the auditor's own openssl knows no GOST",
-}
+ACCEPTED = {'engine_problem': "the auditor's own openssl knows no GOST"}
+# The same, of what a busy machine sees and another does not: what the finding says, and why.
+SOMETIMES = {'sessionresumption_ticket': (
+    'check failed because of connect problem',
+    'the auditor may leave before TLS 1.3 has given it a ticket; gnutls-cli-debug does not')}
 # testssl, cut in two that run side by side: what to look at, and findings that must be there.
 LOOKS = {'policy': (['-p', '-f', '-E', '-S'], ['TLS1_2', 'TLS1_3', 'ALPN', 'cert_trust',
                                                'OCSP_stapling', 'cert_chain_of_trust']),
@@ -75,7 +77,8 @@ def testssl(part):
         missing = [i for i in LOOKS[part][1] if not any(f['id'] == i for f in found)]
         lab.ok(not missing, 'testssl, %s: it looks at everything' % part, missing,
                text_of(world, part)[-1500:])
-        worse = [f for f in found if f['severity'] not in GOOD]
+        worse = [f for f in found if f['severity'] not in GOOD and
+                 not f['finding'].startswith(SOMETIMES.get(f['id'], ('-',))[0])]
         lab.ok(not [f for f in worse if f['id'] not in ACCEPTED],
                'testssl, %s: nothing is worse than good' % part,
                *['%(severity)s %(id)s: %(finding)s' % f for f in worse])

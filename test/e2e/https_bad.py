@@ -340,8 +340,8 @@ def ends(world, server):
             lab.ok(lab.STAND_IN or plain.endswith(world.big),
                    name + 'close_notify behind a request: it is answered', len(plain), how)
         answers = [all_at_once(world, server, context) for _ in range(HASTY)]
-        lab.ok(set(answers) == {None} or lab.STAND_IN, name + 'the end of the handshake, a request, '
-               'close_notify and FIN at once: it is answered', '%d of %d' % (
+        lab.ok(set(answers) == {None} or lab.STAND_IN, name + 'the end of the handshake, a '
+               'request, close_notify and FIN at once: it is answered', '%d of %d' % (
                    answers.count(None), len(answers)), next((a for a in answers if a), ''))
         with tlslab.Client(server, context, HOST) as c:
             c.handshake().send(GET_BIG)
@@ -377,6 +377,13 @@ def half_open(world, server):
     return socks
 
 
+def memory_below(limit, used, name):
+    if lab.SCALE < 1:
+        lab.skip(name, 'a sanitizer keeps what is given back')
+    else:
+        lab.ok(used < limit, name, '%d bytes, limit %d' % (used, limit))
+
+
 def half_finished(world, server):
     before = tlslab.memory_bytes(server)
     with Crowd(server, '/small.bin', world.small, '%d half-finished handshakes' % HALF, 8, 20,
@@ -386,8 +393,7 @@ def half_finished(world, server):
         during = tlslab.memory_bytes(server) - before
         held = server.metrics()['atlas_connections_open']
     lab.ok(held >= HALF, 'all of them are open', held)
-    lab.ok(during < HALF * HALF_BYTES, 'their memory is bounded', '%d KiB each'
-           % (during // HALF // 1024))
+    memory_below(HALF * HALF_BYTES, during, 'their memory is bounded')
     watcher = Watcher(socks)
     left = watcher.until_empty(HEADER_S + GRACE_S)
     lab.ok(left == 0, 'the server ends all of them', '%d left' % left)
@@ -403,7 +409,7 @@ def again(world, server):
         server.settles(20, 'half-finished a %s time: nothing is held afterwards' % times)
         grown = tlslab.memory_bytes(server) - before
         lab.diag('the %s time: %d KiB' % (times, grown // 1024))
-    lab.ok(grown < HALF * LEAK_BYTES, 'the third time costs no memory', '%d bytes' % grown)
+    memory_below(HALF * LEAK_BYTES, grown, 'the third time costs no memory')
 
 
 def main(world):

@@ -244,7 +244,7 @@ def renewal_fails(world, server, first, other):
 
 
 def drain(world, server):
-    """SIGTERM: the download goes on to its end, and who has nothing to wait for is told good-bye."""
+    """SIGTERM: the download goes on to its end; who has nothing to wait for is told good-bye."""
     context = tlslab.trust(world.ca)
     with tlslab.Client(server, context, FIRST) as idle, \
             tlslab.connect(server, context, FIRST, rcvbuf=65536) as s:
