@@ -25,7 +25,7 @@
 #ifndef ATLAS_SECURE_H
 #define ATLAS_SECURE_H
 
-#include "worker.h"
+#include "session.h"
 
 #define RUN_RECORDS 48
 /* Written ahead of what TCP has asked for. */

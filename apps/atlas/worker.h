@@ -260,46 +260,4 @@ int worker_tls_fd(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
 
-/* --- session.c -------------------------------------------------------------------------------- */
-
-extern const struct tcp_ops session_ops;
-void session_begin(struct session *session, struct worker *worker, struct tcp_conn *conn,
-                   uint64_t now_ns);
-/* Bytes of requests. They are kept if they cannot be used yet. */
-void session_take(struct session *session, const uint8_t *data, uint32_t len, uint64_t now_ns);
-void session_end_input(struct session *session, uint64_t now_ns);
-/* The stream has arrived up to `offset`. */
-void session_arrived(struct session *session, uint64_t offset, uint64_t now_ns);
-/* The connection is gone. */
-void session_end(struct session *session);
-/* Nothing more will be asked, and nothing answered but what is under way. */
-void session_finish(struct session *session);
-/* The phase follows from what has changed. */
-void session_settle(struct session *session, uint64_t now_ns);
-/* For bytes that are not HTTP yet: keeps them where requests are kept (false: no room, and the
- * connection is gone), and takes them back: the buffer, or NULL, goes back to its pool after use.
- */
-bool session_keep(struct session *session, const uint8_t *data, uint32_t len);
-struct request *session_take_back(struct session *session);
-void session_timers(struct worker *worker, uint64_t now_ns);
-void session_drain(struct worker *worker, uint64_t now_ns);
-void session_abort(struct session *session, uint64_t now_ns);
-void session_release(struct session *session); /* frees it if it has ended and no read is out */
-void response_put(struct worker *worker, struct response *response);
-
-/* --- stream.c --------------------------------------------------------------------------------- */
-
-uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
-                     uint64_t now_ns);
-void stream_chunk_ready(struct stream_read *read, uint64_t now_ns);
-/* How much of `len` bytes of the object from `off` on goes into one chunk. */
-uint32_t stream_body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
-                             bool last, uint32_t chunk_bytes);
-/* The read is made, or, where its bytes are in memory, answered at once. read->io says of which
- * object, if body_bytes is not 0. */
-void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns);
-/* When it has come back: writes the response's text from `text_off` on right in front of the body,
- * if that was read and is not mapped. Where the text begins. */
-uint8_t *stream_text(struct stream_read *read, uint64_t text_off);
-
 #endif
