@@ -274,10 +274,10 @@ def write_plots(results, folder):
               'From disk: what a gigabyte costs the server\'s core', 'busy core-seconds per GB',
               counts)
     plot_bars(table, folder, 'tls-memory.svg', 'memory tls', 'per_core_s', 1 / GB,
-              'From memory, over TLS: what a busy second of the server\'s core delivers',
+              'TLS from memory: what a busy second of a core delivers',
               'GB per busy core-second', counts)
     plot_bars(table, folder, 'tls-disk.svg', 'disk tls', 'throughput', 1 / GB,
-              'From disk, over TLS: throughput', 'GB/s', counts)
+              'TLS from disk: throughput', 'GB/s', counts)
     tls_report.write_plots(results, folder)
     plot_lines(table, folder, 'connections.svg', 'throughput', 8 / GB,
                'Throughput over connections', 'Gb/s')
