@@ -101,12 +101,12 @@ def start(net, kind, job):
 class Fetch:
     """GET on a connection of its own. The clock starts before the SYN."""
 
-    def __init__(self, side, server, path, timeout_s=SHORT_TIMEOUT_S):
+    def __init__(self, side, server, path, timeout_s=SHORT_TIMEOUT_S, port=lab.PORT):
         self.began = time.monotonic()
         with side:
             self.socket = socket.socket()
         self.socket.settimeout(timeout_s)
-        self.socket.connect((server.addr, lab.PORT))
+        self.socket.connect((server.addr, port))
         self.steps = []  # (seconds, bytes of the body) after each read
         self.ask(path)
 

@@ -4,11 +4,11 @@
  * for; records_fill turns an offset on the wire into records, and those into a read of their
  * plaintext; records_seal seals what came back, and stream.c hands it to TCP.
  *
- * A full record is sealed where the disk has put it: header in front, tag behind. Smaller ones, of
- * which a portion has several, are made from one read into a second chunk, each as it is sealed.
- * Of a full record that was sealed before, just the part that was lost is read and sealed again,
- * if its object cannot have changed; everything else is sealed as a whole, and tlsrec compares the
- * tag.
+ * A record that is asked for alone is sealed where the disk has put it: header in front, tag
+ * behind. Several are one read, and are made from it into a second chunk, each as it is sealed: a
+ * disk answers one question of 48 KiB with less ado than three, and the answer is one frame. Of a
+ * full record that was sealed before, just the part that was lost is read and sealed again, if its
+ * object cannot have changed; everything else is sealed as a whole, and tlsrec compares the tag.
  */
 #include "secure.h"
 
@@ -397,12 +397,6 @@ static bool is_mapped(const struct run *run)
     return run->response && run->response->object && run->response->object->mapped;
 }
 
-/* Whether a record is made apart from its text together with others. */
-static bool is_made_apart(const struct run *run, const struct tlsrec_record *record)
-{
-    return !is_full(run, record) || is_mapped(run);
-}
-
 /* More whole records that lie within `len` bytes, and whose plaintext fits a chunk. */
 static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
 {
@@ -413,7 +407,7 @@ static void extend(const struct run *run, struct portion *p, uint32_t len, uint3
 
         tlsrec_record_at(&run->records, end, &next);
         if (p->wire_bytes + tlsrec_record_bytes(&next) > len ||
-            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes || !is_made_apart(run, &next))
+            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes)
             return;
         p->wire_bytes += tlsrec_record_bytes(&next);
         end += next.plain_bytes;
@@ -434,8 +428,7 @@ static struct portion plan(const struct secure *s, const struct run *run, uint64
     } else {
         p.plain = p.piece.record.plain;
         p.plain_bytes = p.piece.record.plain_bytes;
-        if (is_made_apart(run, &p.piece.record) &&
-            p.piece.to == tlsrec_record_bytes(&p.piece.record))
+        if (p.piece.to == tlsrec_record_bytes(&p.piece.record))
             extend(run, &p, len, chunk_bytes - DISKMAP_BLOCK_BYTES);
     }
     p.text_at = run->plain + p.plain;

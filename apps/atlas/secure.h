@@ -4,7 +4,7 @@
  * what we send.
  *
  * A secure session is a session with TLS around it. HTTP knows nothing of it: it says how many
- * bytes of plaintext its stream has grown by (secure_carry), and is told which of them have
+ * bytes of plaintext its stream has grown by (records_carry), and is told which of them have
  * arrived.
  *
  *     plaintext   |response           |response                      |

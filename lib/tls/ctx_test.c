@@ -102,6 +102,36 @@ static void test_dates(void **state)
     refuse("new.pem", NULL, NULL, "clock");
 }
 
+static void test_usage(void **state)
+{
+    const struct cert_spec issuer = {.key = KEY_P256, .usage = "keyCertSign,cRLSign"};
+    const struct cert_spec client = {.key = KEY_P256, .extended_usage = "clientAuth"};
+    const struct cert_spec server = {
+        .key = KEY_P256, .usage = "digitalSignature", .extended_usage = "serverAuth,clientAuth"};
+    struct tls_identity identity = {test_path("server.pem"), key_path(KEY_P256), NULL};
+    struct tls_policy policy = {.identities = &identity, .identity_count = 1};
+
+    write_spec("issuer.pem", &issuer);
+    write_spec("client.pem", &client);
+    write_spec("server.pem", &server);
+    refuse("issuer.pem", NULL, NULL, "digital signature");
+    refuse("client.pem", NULL, NULL, "not for servers");
+    tls_ctx_put(open_ctx(&policy));
+}
+
+/* With too little room for a long flight there is none, rather than half of it. */
+static void cut_flight(struct tls_ctx *ctx)
+{
+    struct link *l = link_open(ctx, &wish_13);
+    size_t n, out_len;
+
+    SSL_do_handshake(l->client);
+    n = link_drain(l);
+    assert_int_equal(tls_step(l->conn, l->wire, n, l->out, 6000, &out_len), TLS_FAILED);
+    assert_int_equal(out_len, 0);
+    link_close(l);
+}
+
 /* What is not refused must fit: a flight close to the limit arrives. */
 static void test_long_chain(void **state)
 {
@@ -121,6 +151,7 @@ static void test_long_chain(void **state)
     assert_in_range(padding, 13000, 14900);
     link_close(link_ready(ctx, &wish_12));
     link_close(link_ready(ctx, &wish_13));
+    cut_flight(ctx);
     tls_ctx_put(ctx);
 }
 
@@ -198,6 +229,24 @@ static void test_versions(void **state)
     tls_ctx_put(ctx);
 }
 
+/* A list is as long as an operator makes it. */
+static void test_long_suite_list(void **state)
+{
+    static const char many[] = "TLS_AES_128_GCM_SHA256:", last[] = "TLS_AES_256_GCM_SHA384";
+    const struct wish wish = {.version = TLS1_3_VERSION, .suites13 = last};
+    char list[50 * sizeof(many) + sizeof(last)] = "";
+    struct tls_identity identity = plain_identity(KEY_P256);
+    struct tls_policy policy = {.identities = &identity, .identity_count = 1, .suites = list};
+    struct tls_ctx *ctx;
+
+    for (int i = 0; i < 50; i++)
+        strcat(list, many);
+    strcat(list, last);
+    ctx = open_ctx(&policy);
+    link_close(link_ready(ctx, &wish));
+    tls_ctx_put(ctx);
+}
+
 /* --- names ------------------------------------------------------------------------------------ */
 
 /* The certificate that a client gets who asks for `name`. */
@@ -227,8 +276,8 @@ static void expect_cert(struct tls_ctx *ctx, const struct wish *wish, const char
 static void test_sni(void **state)
 {
     const struct cert_spec specs[] = {
-        {.key = KEY_P256, .common_name = "b.example", .names = "DNS:a.example,DNS:www.a.example"},
-        {.key = KEY_P256, .names = "DNS:*.b.example,IP:192.0.2.1"},
+        {.key = KEY_P256, .names = "DNS:a.example,DNS:www.a.example"},
+        {.key = KEY_P256, .common_name = "d.example", .names = "DNS:*.b.example,IP:192.0.2.1"},
         {.key = KEY_P384, .common_name = "c.example"},
         {.key = KEY_P256, .names = "DNS:exact.b.example,DNS:a.example"},
     };
@@ -252,6 +301,7 @@ static void test_sni(void **state)
         expect_cert(ctx, wishes[i], "c.example", certs[2]);
         // The first one for all others: no name, the common name beside others, a deeper label.
         expect_cert(ctx, wishes[i], NULL, certs[0]);
+        expect_cert(ctx, wishes[i], "d.example", certs[0]);
         expect_cert(ctx, wishes[i], "b.example", certs[0]);
         expect_cert(ctx, wishes[i], "x.y.b.example", certs[0]);
         expect_cert(ctx, wishes[i], "unknown.example", certs[0]);
@@ -472,14 +522,24 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_broken_chain),  cmocka_unit_test(test_bad_keys),
-        cmocka_unit_test(test_dates),         cmocka_unit_test(test_long_chain),
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_suite_lists),
-        cmocka_unit_test(test_versions),      cmocka_unit_test(test_sni),
-        cmocka_unit_test(test_two_kinds),     cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_alpn),          cmocka_unit_test(test_staple),
-        cmocka_unit_test(test_staple_ends),   cmocka_unit_test(test_bad_staples),
+        cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_broken_chain),
+        cmocka_unit_test(test_bad_keys),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_long_chain),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_suite_lists),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_long_suite_list),
+        cmocka_unit_test(test_sni),
+        cmocka_unit_test(test_two_kinds),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_alpn),
+        cmocka_unit_test(test_staple),
+        cmocka_unit_test(test_staple_ends),
+        cmocka_unit_test(test_bad_staples),
         cmocka_unit_test(test_references),
     };
 

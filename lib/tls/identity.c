@@ -97,6 +97,17 @@ static int check_dates(const X509 *cert, const char *path, const struct why *why
     return 0;
 }
 
+/* RFC 8446 4.4.2.2, RFC 5280 4.2.1.12: what the certificate allows, if it restricts anything.
+ * OpenSSL would leave it aside, and clients refuse it. */
+static int check_usage(X509 *cert, const char *path, const struct why *why)
+{
+    if (!(X509_get_key_usage(cert) & X509v3_KU_DIGITAL_SIGNATURE))
+        return tls_refuse(why, "%s: the certificate's key usage is not digital signature", path);
+    if (!(X509_get_extended_key_usage(cert) & (XKU_SSL_SERVER | XKU_ANYEKU)))
+        return tls_refuse(why, "%s: the certificate is not for servers (extended key usage)", path);
+    return 0;
+}
+
 static int load_certificate(struct identity *id, const char *path, const struct why *why)
 {
     FILE *file = fopen(path, "re");
@@ -106,7 +117,11 @@ static int load_certificate(struct identity *id, const char *path, const struct 
         return tls_refuse(why, "%s: %s", path, strerror(errno));
     rc = load_chain(id, file, path, why);
     fclose(file);
-    return rc < 0 ? rc : check_dates(id->cert, path, why);
+    if (rc == 0)
+        rc = check_dates(id->cert, path, why);
+    if (rc == 0)
+        rc = check_usage(id->cert, path, why);
+    return rc;
 }
 
 /* --- the key ---------------------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ struct cert_spec {
     enum test_key key;
     const char *common_name;
     const char *names; /* as in openssl.cnf: "DNS:a.example,DNS:*.b.example" */
+    const char *usage, *extended_usage;
     long from_s, until_s;
     uint32_t padding; /* bytes that only make it longer */
 };
@@ -80,6 +81,10 @@ static inline X509 *make_cert(const struct cert_spec *spec)
     X509_set_pubkey(cert, key);
     if (spec->names)
         cert_extend(cert, NID_subject_alt_name, spec->names);
+    if (spec->usage)
+        cert_extend(cert, NID_key_usage, spec->usage);
+    if (spec->extended_usage)
+        cert_extend(cert, NID_ext_key_usage, spec->extended_usage);
     if (spec->padding) {
         char *comment = malloc(spec->padding + 1);
 

@@ -117,6 +117,13 @@ def resumes(world, server, version, what, between=lambda: None):
     return saved
 
 
+def other_name(server, saved):
+    """A ticket is for the name that it was given to (RFC 6066 3)."""
+    text = s_client(server, '-tls1_3', '-sess_in', saved, host=RSA).stdout
+    lab.ok('\nNew, TLSv1' in text and 'CN = ' + RSA in text, 'a session is not resumed under '
+           'another name', text[-3000:])
+
+
 def reconnects(server):
     """The six connections of -reconnect: one is new."""
     text = s_client(server, '-tls1_2', '-reconnect').stdout
@@ -169,6 +176,7 @@ def tickets(world, server):
     for version in ('1.3', '1.2'):
         saved = resumes(world, server, version, 'at once')
         if version == '1.3':
+            other_name(server, saved)
             early_data(world, server, saved)
     reconnects(server)
     if not lab.STAND_IN:
@@ -233,6 +241,25 @@ def renewal_fails(world, server, first, other):
                'renewal with %s: the old certificate stays' % what)
     lab.write_file(first.cert, good)
     lab.ok(hang_up(server, serial, world), 'a renewal afterwards is fine again')
+
+
+def drain(world, server):
+    """SIGTERM: the download goes on to its end, and who has nothing to wait for is told good-bye."""
+    context = tlslab.trust(world.ca)
+    with tlslab.Client(server, context, FIRST) as idle, \
+            tlslab.connect(server, context, FIRST, rcvbuf=65536) as s:
+        idle.handshake().send(b'HEAD /small.bin HTTP/1.1\r\nHost: f\r\n\r\n')
+        idle.recv()
+        s.sendall(b'GET /big.bin HTTP/1.1\r\nHost: f\r\n\r\n')
+        got = bytearray(s.recv(100000))
+        server.process.send_signal(server.ends_with)
+        how = idle.last_word()[1]
+        lab.ok(how == 'close_notify' or lab.STAND_IN, 'SIGTERM: an idle connection ends with '
+               'close_notify', how)
+        while part := s.recv(1 << 20):
+            got += part
+    lab.ok(got.partition(b'\r\n\r\n')[2] == world.big, 'SIGTERM: the download is whole', len(got))
+    server.gone()
 
 
 # --- the plain port, and the rest of the policy ---------------------------------------------------
@@ -353,7 +380,8 @@ def main(world):
     rsa = ca.issue('rsa', [RSA], 'rsa')
     others = [ca.issue('wild', [WILD], 'ec384'), ca.issue('exact', [EXACT]),
               ca.issue('ed', [ED], 'ed25519')]
-    server = world.serve(volume=volume, tls=tlslab.Service([first, rsa, *others], hsts=HSTS_S))
+    server = world.serve(volume=volume, tls=tlslab.Service([first, rsa, *others], hsts=HSTS_S),
+                         more=['--workers', '2'])  # tickets of one are good for the other
     for part in (names, alpn, staples, tickets, hsts, both_ports):
         with lab.step(part.__name__):
             part(world, server)
@@ -361,7 +389,8 @@ def main(world):
         renewal(world, server, first)
         renewal_fails(world, server, first, others[1])
     server.settles(20, 'nothing is held afterwards')
-    server.stop()
+    with lab.step('drain'):
+        drain(world, server)
     with lab.step('policies'):
         redirects(world, volume, first)
         policies(world, volume, first)

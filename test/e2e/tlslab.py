@@ -17,10 +17,13 @@ import socket
 import ssl
 import struct
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-
 import lab
 from lab import TLS_PORT as PORT
+
+try:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+except ImportError:
+    lab.skip_all('needs python3-cryptography')
 
 CCS, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 RECORD_MAX = (1 << 14) + 256
@@ -176,9 +179,10 @@ def read_to_end(sock, timeout_s):
 class Memory:
     """A TLS client with no wire. `tls` is its SSLObject."""
 
-    def __init__(self, context, host):
+    def __init__(self, context, host, session=None):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host)
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=host,
+                                    session=session)
 
     def pending(self):
         """What OpenSSL wants to be sent: before anything else, its ClientHello."""
@@ -213,13 +217,15 @@ class Client(Memory):
         self.seen += part
         self.incoming.write(part)
 
-    def handshake(self, send=None):
-        """`send` puts bytes on the wire; all at once by default."""
+    def handshake(self, send=None, last=True):
+        """`send` puts bytes on the wire; all at once by default. Without `last`, what ends the
+        handshake waits for what is sent next."""
         send = send or self.sock.sendall
         while True:
             try:
                 self.tls.do_handshake()
-                send(self.outgoing.read())
+                if last:
+                    send(self.outgoing.read())
                 return self
             except ssl.SSLWantReadError:
                 if self.outgoing.pending:
