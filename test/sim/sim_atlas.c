@@ -195,7 +195,7 @@ static void draw_wide(struct scenario *s, struct rand *rand)
 /* The server listens with TLS and without. */
 static void draw_security(struct scenario *s, struct rand *rand)
 {
-    static const uint32_t read_bytes[] = {20480, 61440, 131072};
+    static const uint32_t read_bytes[] = {TLS_READ_BYTES_MIN, 61440, 131072};
     struct security *security = &s->security;
     uint32_t kinds = 1 + (uint32_t)rand_below(rand, (1u << CRYPTO_KEYS) - 1);
 
@@ -205,9 +205,8 @@ static void draw_security(struct scenario *s, struct rand *rand)
     security->min_version = rand_chance(rand, 0.1) ? TLSREC_TLS13 : TLSREC_TLS12;
     security->resumes = rand_chance(rand, 0.7);
     s->config.tls_port = SERVER_TLS_PORT;
-    /* A record is read as a whole, and made in a second chunk. */
     s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
-    s->config.chunk_count = max_u32(s->config.chunk_count, 2);
+    s->config.chunk_count = max_u32(s->config.chunk_count, TLS_CHUNKS_MIN);
     if (security->wide)
         s->client_tcp.rcv_wnd_bytes = s->clients_host.rcv_wnd_bytes = WIDE_WINDOW_BYTES;
     if (s->config.disk_fault && rand_chance(rand, security->wide ? 0.6 : 0.3)) {
