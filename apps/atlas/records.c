@@ -56,6 +56,7 @@ static void run_append(struct secure *s, struct run *run, uint64_t wire_bytes)
     else
         s->first = run;
     s->last = run;
+    s->run_count++;
     tcp_write(s->session.conn, wire_bytes);
 }
 
@@ -151,8 +152,8 @@ static struct tlsrec_rule rule_for(const struct secure *s, struct stretch *st)
         rule.small_count = RUN_RECORDS;
         rule.small_wire = mss;
         rule.full_bytes = s->full_bytes;
-        if (s->full_bytes)
-            small = min_u64(small, (uint64_t)RUN_RECORDS * s->full_bytes);
+        small = min_u64(small,
+                        (uint64_t)RUN_RECORDS * (s->full_bytes ? s->full_bytes : TLSREC_PLAIN_MAX));
         most = small > st->block_at
                    ? st->block_at + align_down(small - st->block_at, DISKMAP_BLOCK_BYTES)
                    : small;
@@ -211,9 +212,12 @@ static enum opened open_run(struct secure *s)
     struct response *r = s->opening;
     struct stretch st = stretch_of(r, s->opened);
     struct tlsrec_rule rule = rule_for(s, &st);
-    struct run *run = run_new(s, RUN_RESPONSE);
+    struct run *run;
     uint64_t covered;
 
+    if (s->run_count >= RUNS_MAX)
+        return OPENED_NOT;
+    run = run_new(s, RUN_RESPONSE);
     if (!run)
         return no_run(s);
     covered = tlsrec_run_open(&s->records, &rule, st.bytes, min_u64(st.block_at, st.bytes),
@@ -245,6 +249,7 @@ static void finish(struct secure *s)
     if (!run && no_run(s) == OPENED_NOT)
         return;
     s->finished = true;
+    s->session.flags |= SESSION_CLOSING;
     if (run && have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
         note_append(s, run, &note);
     else if (run)
@@ -258,10 +263,12 @@ void records_ahead(struct secure *s)
 
     if (s->stage != SECURE_OPEN || s->finished)
         return;
-    if ((s->opening || s->update_owed) && !have_keys(s))
+    if ((s->opening || s->update_owed || tlsrec_update_due(&s->records)) && !have_keys(s))
         rc = OPENED_GONE;
-    if (rc == OPENED && (s->update_owed || tlsrec_update_due(&s->records)))
-        rc = open_update(s) == OPENED_GONE ? OPENED_GONE : OPENED;
+    if (rc == OPENED && s->update_owed) /* RFC 8446 4.6.3: before the next bytes of data */
+        rc = open_update(s);
+    else if (rc == OPENED && tlsrec_update_due(&s->records) && open_update(s) == OPENED_GONE)
+        rc = OPENED_GONE;
     while (rc == OPENED && s->opening && s->wire < s->asked + RUN_AHEAD_BYTES)
         rc = open_run(s);
     if (rc == OPENED_GONE) /* the response ends before its Content-Length: the client sees it */
@@ -272,6 +279,8 @@ void records_ahead(struct secure *s)
 
 void records_carry(struct secure *s, struct response *r)
 {
+    if (s->finished)
+        return;
     if (!s->opening) {
         s->opening = r;
         s->opened = 0;
@@ -324,6 +333,7 @@ uint64_t records_arrived(struct secure *s, uint64_t wire)
         struct run *run = s->first;
 
         s->first = run->next;
+        s->run_count--;
         run_put(s->session.worker, run);
     }
     if (!s->first)
@@ -331,10 +341,15 @@ uint64_t records_arrived(struct secure *s, uint64_t wire)
     if (s->stage == SECURE_OPEN) {
         tlsrec_acked(&s->records, wire);
         records_ahead(s);
-        if (!s->first && s->session.reads == 0)
-            release_keys(s);
+        records_rest(s);
     }
     return plain_arrived(s);
+}
+
+void records_rest(struct secure *s)
+{
+    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
+        release_keys(s);
 }
 
 void records_drop(struct secure *s)

@@ -52,6 +52,8 @@ static void secure_closed(void *user, struct tcp_conn *conn, enum tcp_end why, u
 {
     struct secure *s = secure_of(user);
 
+    if (s->job_out)
+        __atomic_store_n(&s->job.cancelled, true, __ATOMIC_RELAXED);
     records_drop(s);
     if (s->stage == SECURE_HANDSHAKE)
         handshake_over(s, SECURE_FAILED);
@@ -103,7 +105,11 @@ static void credit(struct secure *s)
 
 static void fail(struct secure *s, const struct tls_events *ev, uint64_t now_ns)
 {
-    if (ev->alert_wanted && records_alert(s, ev->alert) == 0)
+    if (!ev->alert_wanted) { /* RFC 8446 6.2: the client has ended it, and all of it */
+        session_abort(&s->session, now_ns);
+        return;
+    }
+    if (records_alert(s, ev->alert) == 0)
         stat_inc(&s->session.worker->secure_stats.alerts_out);
     close_now(s, now_ns);
 }
@@ -252,7 +258,10 @@ static void stepped(struct secure *s, uint64_t now_ns)
     }
     switch (s->job.result) {
     case TLS_MORE:
-        take_step(s);
+        if (session->request->len > 0)
+            take_step(s);
+        else /* the client may take its time: others need buffers, too */
+            mem_pool_put(&session->worker->requests, session_take_back(session));
         break;
     case TLS_READY:
         hand_over(s, now_ns);
@@ -311,12 +320,12 @@ static void secure_recv(void *user, struct tcp_conn *conn, const uint8_t *data, 
 
     s->unrecved += len;
     s->session.worker->now_ns = now_ns;
-    if (!(s->session.flags & SESSION_CLOSING)) {
-        if (s->stage == SECURE_OPEN)
-            take_records(s, data, len, now_ns);
-        else if (session_keep(&s->session, data, len))
-            take_step(s);
-    }
+    /* While the last responses are on their way, for KeyUpdates and alerts. */
+    if (s->stage == SECURE_OPEN && !s->finished)
+        take_records(s, data, len, now_ns);
+    else if (s->stage == SECURE_HANDSHAKE && !(s->session.flags & SESSION_CLOSING) &&
+             session_keep(&s->session, data, len))
+        take_step(s);
     if (tcp_conn_state(conn) != TCP_CLOSED)
         credit(s);
 }

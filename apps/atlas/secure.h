@@ -28,6 +28,9 @@
 #include "session.h"
 
 #define RUN_RECORDS 48
+/* Of one connection: 25 MB in flight, if they are full; and no more than that for one who asks for
+ * many small parts and acknowledges none. */
+#define RUNS_MAX 32
 /* Written ahead of what TCP has asked for. */
 #define RUN_AHEAD_BYTES (32 * 1024)
 
@@ -63,6 +66,7 @@ struct secure {
     struct tls_job job; /* in whose hands `tls` is while job_out */
     struct tlsrec records;
     struct run *first, *last; /* not acknowledged to the last byte */
+    uint32_t run_count;
     uint64_t wire;            /* bytes of TCP's stream so far: the next run begins here */
     uint64_t asked;           /* of these, how far TCP has asked */
     uint64_t arrived;         /* and how far they are acknowledged */
@@ -108,6 +112,8 @@ void records_ahead(struct secure *secure);
 must_check int records_alert(struct secure *secure, enum tlsrec_alert alert);
 /* The stream is acknowledged up to `wire`; returns up to where the plaintext is. */
 uint64_t records_arrived(struct secure *secure, uint64_t wire);
+/* Nothing is in flight, nor being read: memory that is for senders is given back. */
+void records_rest(struct secure *secure);
 void records_drop(struct secure *secure); /* the connection has ended */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns);

@@ -245,6 +245,8 @@ static void keep_promises(struct session *session, uint64_t now_ns)
         session->reads--;
     }
     send_gathered(session, &g, now_ns);
+    if (session->conn && session->flags & SESSION_SECURE)
+        records_rest(secure_of(session));
 }
 
 /* A read has come back, for a connection that may have ended meanwhile. */

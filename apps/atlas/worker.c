@@ -111,7 +111,7 @@ bool worker_drained(const struct worker *w)
     for (int state = 0; state < TCP_STATES; state++)
         if (state != TCP_TIME_WAIT && counts[state] > 0)
             return false;
-    return w->sessions.in_use == 0;
+    return w->sessions.in_use == 0 && w->secures.in_use == 0;
 }
 
 /* --- putting it together ---------------------------------------------------------------------- */

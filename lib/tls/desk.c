@@ -57,6 +57,11 @@ static struct tls_job *pop(struct queue *queue)
 
 static void take_step(struct tls_job *job)
 {
+    if (__atomic_load_n(&job->cancelled, __ATOMIC_RELAXED)) {
+        job->result = TLS_FAILED;
+        job->out_len = 0;
+        return;
+    }
     job->result =
         tls_step(job->conn, job->in, job->in_len, job->out, TLS_FLIGHT_BYTES, &job->out_len);
 }

@@ -133,6 +133,8 @@ struct tls_job {
     size_t in_len;
     uint8_t *out; /* TLS_FLIGHT_BYTES */
     size_t out_len;
+    bool cancelled; /* atomic; set by the owner when nobody needs the result: a step that has not
+                       begun then fails without an answer */
     enum tls_step result;
     struct tls_job *next; /* private: */
 };
