@@ -21,7 +21,7 @@ import lab
 import tlslab
 
 SEED = 6066
-BIG_BYTES = 48 << 20
+BIG_BYTES = 24 << 20
 FIRST, RSA, WILD, EXACT, ED = ('first.example', 'rsa.example', '*.wild.example',
                                'exact.wild.example', 'ed.example')
 # What a client calls the server, and whose certificate it gets to see (RFC 6066 3, RFC 6125 6.4.3).
