@@ -462,6 +462,9 @@ static bool complete_tls(const struct serve_options *o)
                   keyless->cert_path);
     else if (o->tls_port && o->tls_port == o->listen_port)
         log_error("--listen and --tls-listen name the same port: choose another for one of them");
+    else if (o->tls_port && o->read_kib * 1024 < TLS_READ_BYTES_MIN)
+        log_error("--read-size %u is less than a record of TLS takes: give it %u or more",
+                  o->read_kib, TLS_READ_BYTES_MIN / 1024);
     else if (o->redirect_https && !o->listen_port)
         log_error("--redirect-https needs a port for plain HTTP: name one, for example --listen "
                   "80");

@@ -111,6 +111,8 @@ static void test_refused(void **state)
     assert_int_equal(PARSE(&o, HTTPS, "--tls-threads", "many"), 2);
     assert_int_equal(PARSE(&o, HTTPS, "--hsts", "-1"), 2);
     assert_int_equal(PARSE(&o, HTTPS, "--redirect-https"), 2);
+    assert_int_equal(PARSE(&o, HTTPS, "--read-size", "16"), 2);
+    assert_int_equal(PARSE(&o, HTTPS, "--read-size", "20"), -1);
     /* Without --tls-listen none of them means anything. */
     assert_int_equal(PARSE(&o, CERT_A), 2);
     assert_int_equal(PARSE(&o, "--tls-min", "1.3"), 2);

@@ -397,19 +397,23 @@ static bool is_mapped(const struct run *run)
     return run->response && run->response->object && run->response->object->mapped;
 }
 
-/* More whole records that lie within `len` bytes, and whose plaintext fits a chunk. */
+/* More whole records that lie within `len` bytes. A chunk holds them all, and all of the first one,
+ * whatever part of it is wanted. */
 static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
 {
     uint64_t end = p->piece.record.plain + p->piece.record.plain_bytes;
+    uint32_t made = tlsrec_record_bytes(&p->piece.record);
 
     while (end < run->records.plain_bytes) {
         struct tlsrec_record next;
+        uint32_t bytes;
 
         tlsrec_record_at(&run->records, end, &next);
-        if (p->wire_bytes + tlsrec_record_bytes(&next) > len ||
-            p->wire_bytes + tlsrec_record_bytes(&next) > chunk_bytes)
+        bytes = tlsrec_record_bytes(&next);
+        if (p->wire_bytes + bytes > len || made + bytes > chunk_bytes)
             return;
-        p->wire_bytes += tlsrec_record_bytes(&next);
+        p->wire_bytes += bytes;
+        made += bytes;
         end += next.plain_bytes;
         p->plain_bytes = (uint32_t)(end - p->plain);
         p->apart = true;
@@ -560,6 +564,8 @@ static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uin
         tlsrec_record_at(&read->run->records, plain, &record);
         if (plain == read->plain)
             asked += read->offset - record.wire;
+        assert(out + tlsrec_record_bytes(&record) <=
+               read->sealed->data + s->session.worker->chunks.data_bytes);
         if (has_arrived(s, record.wire, tlsrec_record_bytes(&record)))
             memset(out, 0, tlsrec_record_bytes(&record));
         else if (!seal(s, read->run, &record, out, text))

@@ -376,6 +376,7 @@ int secure_open(struct worker *w)
     list_init(&w->secures_open);
     if (!c->tls_port)
         return 0;
+    assert(c->read_bytes >= TLS_READ_BYTES_MIN && c->chunk_count >= TLS_CHUNKS_MIN);
     rc = mem_pool_init(&w->secures, c->arena, sizeof(struct secure), c->limits.conns);
     if (rc == 0)
         rc = mem_pool_init(&w->runs, c->arena, sizeof(struct run), RUNS_FACTOR * c->limits.conns);

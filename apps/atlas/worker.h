@@ -93,7 +93,11 @@ struct worker_config {
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);
     void *on_arp_arg;
 };
-#define CHUNKS_DEFAULT 256 /* with 60 KiB each, half of a 32 MiB last-level cache */
+/* Over TLS a chunk holds a record, of which the first block may begin anywhere; a second one is for
+ * what it is made into. */
+#define TLS_READ_BYTES_MIN (TLSREC_PLAIN_MAX + DISKMAP_BLOCK_BYTES)
+#define TLS_CHUNKS_MIN     2
+#define CHUNKS_DEFAULT     256 /* with 60 KiB each, half of a 32 MiB last-level cache */
 struct worker_limits worker_limits_default(void);
 
 #define WORKER_STATS(X, t)                                                                         \

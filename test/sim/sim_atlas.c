@@ -23,6 +23,9 @@
 #define GENTLE_HARM_MAX 0.06
 /* Where more goes wrong, megabytes would take days. */
 #define MEGABYTES_TOIL_MAX 0.2
+#define MEGABYTES          4000000
+#define WIDE_WINDOW_BYTES  (1 << 20)
+#define WIDE_DEPTH         1024 /* packets, of the pipe */
 /* Every client may have as many responses under way as a connection can. */
 #define CONNS_PER_CLIENT 16
 
@@ -35,6 +38,7 @@ struct fixtures {
 /* How the server of a run does TLS. */
 struct security {
     bool on;
+    bool wide; /* windows and objects for many full records, parts of which are sealed again */
     struct tls_identity identities[CRYPTO_KEYS];
     uint32_t identity_count;
     enum tlsrec_version min_version;
@@ -174,25 +178,41 @@ static void draw_tls_client(struct scenario *s, struct rand *rand, struct client
     plan->updates = rand_chance(rand, 0.4) ? 0.5 : 0;
 }
 
+/* Instead of the network that was drawn one in which windows grow large, and a few of many segments
+ * have to be sent again. */
+static void draw_wide(struct scenario *s, struct rand *rand)
+{
+    double loss = 1.0 / (double)world_range_log(rand, 64, 4096);
+    struct net_faults faults = {.on = true,
+                                .config = {.seed = rand_u64(rand), .loss = loss, .rx_only = true}};
+
+    s->net =
+        (struct net_params){.pipe = s->net.pipe, .faults = {faults}, .harm = loss, .toil = loss};
+    s->net.pipe.depth = max_u32(s->net.pipe.depth, WIDE_DEPTH);
+    world_note(s->world, " and instead of that: depth=%u loss=%.4f", s->net.pipe.depth, loss);
+}
+
 /* The server listens with TLS and without. */
 static void draw_security(struct scenario *s, struct rand *rand)
 {
-    static const uint32_t read_bytes[] = {20480, 61440, 131072};
+    static const uint32_t read_bytes[] = {TLS_READ_BYTES_MIN, 61440, 131072};
     struct security *security = &s->security;
     uint32_t kinds = 1 + (uint32_t)rand_below(rand, (1u << CRYPTO_KEYS) - 1);
 
-    security->on = true;
     for (uint32_t i = 0; i < CRYPTO_KEYS; i++)
         if (kinds & 1u << i)
             security->identities[security->identity_count++] = s->crypto->identities[i].identity;
     security->min_version = rand_chance(rand, 0.1) ? TLSREC_TLS13 : TLSREC_TLS12;
     security->resumes = rand_chance(rand, 0.7);
     s->config.tls_port = SERVER_TLS_PORT;
-    /* A record is read as a whole, and made in a second chunk. */
     s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
-    s->config.chunk_count = max_u32(s->config.chunk_count, 2);
-    if (s->config.disk_fault && rand_chance(rand, 0.3)) {
-        s->disk.change_at_ns = s->world->start_ns + world_range_log(rand, NS_PER_MS, 10 * NS_PER_S);
+    s->config.chunk_count = max_u32(s->config.chunk_count, TLS_CHUNKS_MIN);
+    if (security->wide)
+        s->client_tcp.rcv_wnd_bytes = s->clients_host.rcv_wnd_bytes = WIDE_WINDOW_BYTES;
+    if (s->config.disk_fault && rand_chance(rand, security->wide ? 0.6 : 0.3)) {
+        s->disk.change_at_ns =
+            s->world->start_ns +
+            world_range_log(rand, NS_PER_MS, (security->wide ? 1 : 10) * NS_PER_S);
         s->clients_host.changing = true;
         s->clients_host.gentle = false;
     }
@@ -233,13 +253,21 @@ static void note(struct scenario *s, uint64_t bytes_max)
 
 static int scenario_draw(struct scenario *s)
 {
-    static const uint64_t bytes_max[] = {5000, 20000, 70000, 70000, 320000, 4000000};
+    static const uint64_t bytes_max[] = {5000, 20000, 70000, 70000, 320000, MEGABYTES};
     struct rand *rand = &s->world->draw;
     uint64_t bytes = bytes_max[rand_below(rand, array_len(bytes_max))];
     double disturbed = rand_chance(rand, 0.3) ? 0.4 : 0, stop = rand_chance(rand, 0.2) ? 0.5 : 0;
+    struct rand dice; /* for TLS, so that whatever else a seed means does not depend on it */
     int err = 0;
 
+    rand_seed(&dice, ~s->world->seed);
+    s->security.on = rand_chance(&dice, 0.6);
+    s->security.wide = s->security.on && rand_chance(&dice, 0.25);
+    if (s->security.wide)
+        bytes = MEGABYTES;
     net_draw(&s->net, s->world);
+    if (s->security.wide)
+        draw_wide(s, &dice);
     if (s->net.toil > MEGABYTES_TOIL_MAX)
         bytes = min_u64(bytes, 70000);
     s->client_count = (uint32_t)world_range(rand, 1, 4);
@@ -254,9 +282,9 @@ static int scenario_draw(struct scenario *s)
         err = client_draw(&s->clients[i], &s->clients_host, i, bytes);
         draw_client(s, rand, &s->clients[i], disturbed, stop);
     }
-    crypto_seed(rand_u64(rand));
-    if (rand_chance(rand, 0.6))
-        draw_security(s, rand);
+    crypto_seed(rand_u64(&dice));
+    if (s->security.on)
+        draw_security(s, &dice);
     note(s, bytes);
     if (s->security.on)
         note_security(s);
