@@ -236,16 +236,19 @@ static void keep_promise(struct session *session, struct stream_read *read, stru
 /* Answers go to TCP in the order in which they were promised, whatever the disk made of it. */
 static void keep_promises(struct session *session, uint64_t now_ns)
 {
-    struct gathered g = {.count = 0};
     struct stream_read *read;
+    struct gathered g;
 
+    g.count = 0; /* its slices, which are many words, need no value */
     while ((read = session->promised) && read->done) {
         session->promised = read->next;
         keep_promise(session, read, &g, now_ns); /* may end the connection, not the session */
         session->reads--;
     }
+    if (!(session->flags & SESSION_SECURE))
+        return;
     send_gathered(session, &g, now_ns);
-    if (session->conn && session->flags & SESSION_SECURE)
+    if (session->conn)
         records_rest(secure_of(session));
 }
 
