@@ -127,15 +127,14 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
         return 0;
     }
     read = &w->reads[chunk->index];
-    *read = (struct stream_read){.chunk = chunk,
-                                 .session = session,
-                                 .response = r,
-                                 .offset = offset,
-                                 .text_bytes = p.text_bytes,
-                                 .body_bytes = p.body_bytes};
-    if (p.body_bytes)
-        read->io = (struct diskmap_read){
-            .object = r->object, .off = p.body_off, .len = p.body_bytes, .buf = chunk->data};
+    *read = (struct stream_read){
+        .chunk = chunk,
+        .session = session,
+        .response = r,
+        .offset = offset,
+        .text_bytes = p.text_bytes,
+        .body_bytes = p.body_bytes,
+        .io = {.object = r->object, .off = p.body_off, .len = p.body_bytes, .buf = chunk->data}};
     stream_promise(session, read, now_ns);
     return p.text_bytes + p.body_bytes;
 }
