@@ -282,8 +282,6 @@ void secure_turn(struct worker *w, uint64_t now_ns)
     struct tls_job *jobs[STEPS_PER_TURN];
     uint32_t n;
 
-    if (!w->desk)
-        return;
     n = tls_desk_reap(w->desk, jobs, STEPS_PER_TURN);
     for (uint32_t i = 0; i < n; i++)
         stepped(container_of(jobs[i], struct secure, job), now_ns);

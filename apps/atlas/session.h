@@ -40,9 +40,6 @@ void response_put(struct worker *worker, struct response *response);
 uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);
 void stream_chunk_ready(struct stream_read *read, uint64_t now_ns);
-/* How much of `len` bytes of the object from `off` on goes into one chunk. */
-uint32_t stream_body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
-                             bool last, uint32_t chunk_bytes);
 /* The read is made, or, where its bytes are in memory, answered at once. read->io says of which
  * object, if body_bytes is not 0. */
 void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns);

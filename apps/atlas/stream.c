@@ -31,7 +31,8 @@ struct portion {
     uint32_t body_bytes;
 };
 
-uint32_t stream_body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
+/* How much of `len` bytes of the object from `off` on goes into one chunk. */
+static uint32_t body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
                              bool last, uint32_t chunk_bytes)
 {
     uint32_t room = chunk_bytes - diskmap_skew(object, off);
@@ -64,8 +65,8 @@ static struct portion plan(const struct response *r, uint64_t offset, uint32_t l
     if (r->object->mapped)
         p.body_bytes = (uint32_t)min_u64(left, piece.len);
     else
-        p.body_bytes = stream_body_portion(r->object, piece.off, min_u64(left, piece.len),
-                                           left >= piece.len, chunk_bytes);
+        p.body_bytes = body_portion(r->object, piece.off, min_u64(left, piece.len),
+                                    left >= piece.len, chunk_bytes);
     return p;
 }
 
@@ -84,7 +85,7 @@ static bool fill_mapped(struct session *session, struct response *r, const struc
 
 static void keep_promises(struct session *session, uint64_t now_ns);
 
-void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns)
+static inline void promise(struct session *session, struct stream_read *read, uint64_t now_ns)
 {
     const struct diskmap_object *object = read->io.object;
 
@@ -105,6 +106,12 @@ void stream_promise(struct session *session, struct stream_read *read, uint64_t 
         read->mapped = object->mapped + read->io.off;
     read->done = true;
     keep_promises(session, now_ns);
+}
+
+/* For others: what is not static is not inlined here, and stream_fill is in every turn. */
+void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns)
+{
+    promise(session, read, now_ns);
 }
 
 /* tcp_ops.fill: TCP wants [offset, offset + len) of the stream. Promises the first part of it. */
@@ -135,13 +142,13 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
         .text_bytes = p.text_bytes,
         .body_bytes = p.body_bytes,
         .io = {.object = r->object, .off = p.body_off, .len = p.body_bytes, .buf = chunk->data}};
-    stream_promise(session, read, now_ns);
+    promise(session, read, now_ns);
     return p.text_bytes + p.body_bytes;
 }
 
 /* --- the disk has answered ------------------------------------------------------------------- */
 
-uint8_t *stream_text(struct stream_read *read, uint64_t text_off)
+static inline uint8_t *text_of(struct stream_read *read, uint64_t text_off)
 {
     uint8_t *body = read->chunk->data;
 
@@ -157,11 +164,16 @@ uint8_t *stream_text(struct stream_read *read, uint64_t text_off)
     return body - read->text_bytes;
 }
 
+uint8_t *stream_text(struct stream_read *read, uint64_t text_off)
+{
+    return text_of(read, text_off);
+}
+
 /* Hands one answer to TCP: the text is made again from the response's value, right in front of the
  * data, so that the two are one piece of memory. */
 static void answer_plain(struct session *session, struct stream_read *read, uint64_t now_ns)
 {
-    uint8_t *text = stream_text(read, read->offset - read->response->start);
+    uint8_t *text = text_of(read, read->offset - read->response->start);
     struct nmio_slice slices[2];
     uint32_t count = 0;
 

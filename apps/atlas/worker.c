@@ -67,7 +67,8 @@ bool worker_turn(struct worker *w, uint64_t now_ns)
     eth_timers(w->eth, now_ns);
     tcp_timers(w->tcp, now_ns);
     session_timers(w, now_ns);
-    secure_turn(w, now_ns);
+    if (w->desk)
+        secure_turn(w, now_ns);
 
     tcp_pull(w->tcp, now_ns);
 
