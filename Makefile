@@ -4,7 +4,8 @@
 # Debian packages it needs and that are missing (tools/deps). DEPS=no leaves that out.
 #
 #   make            build into build/
-#   make demo       make a sample video, serve it on a TAP, say where to watch (PORT=80 NET=10.77.0)
+#   make demo       make a sample video, serve it on a TAP, say where to watch (PORT=80 NET=10.77.0);
+#                   over HTTPS as well with TLS=443
 #   make check      build and run every test; STAGES="unit style" runs only these
 #   make sim        simulate: SEEDS=1:20000 is a night's run
 #   make snapshot   compute the table of throughputs again, if a change of it is wanted
@@ -15,6 +16,7 @@
 
 prefix = /usr/local
 PORT = 80
+TLS =
 NET = 10.77.0
 DEPS = yes
 STAGES =
@@ -38,7 +40,7 @@ build/build.ninja:
 demo:
 	@$(deps) demo
 	@$(MAKE) --no-print-directory compile
-	@tools/demo --port $(PORT) --net $(NET)
+	@tools/demo --port $(PORT) $(if $(TLS),--tls $(TLS)) --net $(NET)
 
 check:
 	@$(deps) check

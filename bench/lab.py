@@ -9,15 +9,19 @@ core of the side that receives them, as a network card's own interrupt would do 
 """
 import contextlib
 import ctypes
+import errno
+import glob
 import http.client
 import json
 import os
 import random
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -25,12 +29,17 @@ import time
 SERVER_CORE, CLIENT_CORE = 0, 1
 CORES = (SERVER_CORE, CLIENT_CORE)
 MTU = 1500
-PORT = 80
+PORT, TLS_PORT = 80, 443
+TLS_SUITE = 'TLS_AES_128_GCM_SHA256'
 FILES_WANTED = 100000  # of each process: sockets and open files
 READY_TIMEOUT_S = 120
+WARM_S = 1  # before the first look
+PRIORITY = ['chrt', '--rr', '10']
+# In front of a command: namespaces of its own, in which nothing survives it.
+ALONE = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc']
 TICK_S = 1.0 / os.sysconf('SC_CLK_TCK')
 OFFLOADS = ('rx', 'tx', 'sg', 'tso', 'gso', 'gro')
-PR_SET_THP_DISABLE = 41
+PR_SET_THP_DISABLE, TCP_ULP = 41, 31
 METRIC = re.compile(r'^(\w+)(?:\{([^}]*)\})? ([-+.\deE]+)$', re.M)
 
 
@@ -79,13 +88,12 @@ def enter():
     """The same program again, inside namespaces that die with it."""
     if os.environ.get('BENCH_INSIDE'):
         return
-    wrap = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child=KILL', '--mount-proc']
-    probe = sh(wrap + ['true'], check=False)
+    probe = sh(ALONE + ['true'], check=False)
     if probe.returncode != 0:
         raise SystemExit('bench: needs root and namespaces: ' + probe.stderr.strip())
     os.environ['BENCH_INSIDE'] = '1'
     sys.stdout.flush()
-    os.execvp('unshare', wrap + [sys.executable, '-B', *sys.argv])
+    os.execvp('unshare', ALONE + [sys.executable, '-B', *sys.argv])
 
 
 def set_up(work):
@@ -114,6 +122,9 @@ def quiet_network(inside):
                         ('net.ipv4.tcp_max_syn_backlog', 16384),
                         # What a killed server leaves behind is given up soon.
                         ('net.ipv4.tcp_orphan_retries', 1), ('net.ipv4.tcp_fin_timeout', 2),
+                        # A client that opens thousands of connections a second stands for many,
+                        # none of which runs out of ports.
+                        ('net.ipv4.tcp_max_tw_buckets', 0),
                         ('net.core.somaxconn', 16384)):
         sh(inside + ['sysctl', '-qw', '%s=%s' % (name, value)], check=False)
 
@@ -188,6 +199,24 @@ def children(pid):
     return []
 
 
+def kernel_tls():
+    """Whether the kernel could encrypt for a server. It looks for that before it sees that this
+    socket is not connected."""
+    with socket.socket() as s:
+        try:
+            s.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b'tls')
+        except OSError as e:
+            return e.errno != errno.ENOENT
+    return True
+
+
+def last_cache_bytes():
+    """The largest cache in front of the memory, or None where the machine does not tell."""
+    sizes = [read(path).strip() for path in
+             glob.glob('/sys/devices/system/cpu/cpu%d/cache/index*/size' % SERVER_CORE)]
+    return max((int(s[:-1]) << {'K': 10, 'M': 20}[s[-1]] for s in sizes), default=None)
+
+
 def memory_bytes(pid):
     """Resident memory of a process and its children, hugepages included."""
     total = 0
@@ -255,14 +284,37 @@ def drop_caches():
 # --- servers ------------------------------------------------------------------------------------
 
 
-class Server:
-    """A process that serves self.addr:PORT through self.dev, the client's end of its link."""
+class Identity:
+    """A certificate that its own key has signed, and the key."""
 
-    def __init__(self, work, name):
-        self.name = name
+    KEYS = {'ecdsa': ('ec', 'ec_paramgen_curve:prime256v1'), 'rsa': ('rsa', 'rsa_keygen_bits:2048')}
+
+    def __init__(self, folder, kind):
+        algorithm, option = self.KEYS[kind]
+        self.cert = os.path.join(folder, kind + '.cert.pem')
+        self.key = os.path.join(folder, kind + '.key.pem')
+        sh(['openssl', 'req', '-x509', '-newkey', algorithm, '-pkeyopt', option, '-nodes',
+            '-keyout', self.key, '-out', self.cert, '-days', '2', '-subj', '/CN=bench.example',
+            '-addext', 'subjectAltName=DNS:bench.example'])
+
+    def context(self):
+        """A client's that trusts nobody else, and does not mind by which name the server goes."""
+        context = ssl.create_default_context(cafile=self.cert)
+        context.check_hostname = False
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+
+class Server:
+    """A process that serves self.addr:self.port through self.dev, the client's end of its link:
+    over TLS if it has an identity."""
+
+    def __init__(self, work, name, identity=None):
+        self.name, self.identity = name, identity
         self.log = os.path.join(work, name + '.log')
         self.process = None
-        self.url = 'http://%s:%d' % (self.addr, PORT)
+        self.port = TLS_PORT if identity else PORT
+        self.url = 'http%s://%s:%d' % ('s' if identity else '', self.addr, self.port)
 
     def spawn(self, argv, **more):
         with open(self.log, 'wb') as log:
@@ -304,7 +356,11 @@ class Server:
         return {'client_rx': rx_packets([], self.dev), 'server_rx': 0}
 
     def get(self, path):
-        conn = http.client.HTTPConnection(self.addr, PORT, timeout=30)
+        if self.identity:
+            conn = http.client.HTTPSConnection(self.addr, self.port, timeout=30,
+                                               context=self.identity.context())
+        else:
+            conn = http.client.HTTPConnection(self.addr, self.port, timeout=30)
         try:
             conn.request('GET', path)
             answer = conn.getresponse()
@@ -313,15 +369,24 @@ class Server:
             conn.close()
 
 
+def atlas_tls(identity):
+    """Options for a port with TLS beside the plain one."""
+    if not identity:
+        return []
+    return ['--tls-listen', str(TLS_PORT), '--tls-cert', identity.cert, '--tls-key', identity.key,
+            '--tls-suites', TLS_SUITE]
+
+
 class Atlas(Server):
     addr, host_addr, dev, admin_port = '10.77.1.2', '10.77.1.1', 'atlas0', 9100
 
-    def __init__(self, work, sys_dir, program, volume, small_pages=False):
-        super().__init__(work, 'atlas')
+    def __init__(self, work, sys_dir, program, volume, small_pages=False, identity=None):
+        super().__init__(work, 'atlas', identity)
         self.spawn([*on_core(SERVER_CORE), program, 'serve', '--port', 'tap:' + self.dev,
                     '--addr', self.addr + '/24', '--host-addr', self.host_addr + '/24',
                     '--volume', volume, '--listen', str(PORT), '--workers', '1',
-                    '--admin', '127.0.0.1:%d' % self.admin_port], stdout=subprocess.PIPE,
+                    '--admin', '127.0.0.1:%d' % self.admin_port, *atlas_tls(identity)],
+                   stdout=subprocess.PIPE,
                    preexec_fn=small_pages_only if small_pages else None)
         os.set_blocking(self.process.stdout.fileno(), False)
         got = b''
@@ -365,7 +430,16 @@ http {{
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
   {how}
   server {{ listen {addr}:{port} backlog=16384; root {root}; }}
+  {secure}
 }}
+'''
+
+# As its manual advises for TLS, beyond its defaults. Its session cache is left off: in TLS 1.3 a
+# ticket is the session, and the cache would only be written to.
+NGINX_TLS = '''
+  server {{ listen {addr}:{port} ssl backlog=16384; root {root};
+    ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites {suite}; ssl_session_tickets on; ssl_session_timeout 1h; }}
 '''
 
 # How nginx can be told to send a file. The thread pool is as deep as fio's queue of whole objects;
@@ -376,7 +450,23 @@ NGINX_WAYS = {
     'sendfile-threads': 'sendfile on; aio threads=pool;',
     'copy-threads': 'sendfile off; aio threads=pool; output_buffers 1 320k;',
     'directio-threads': 'sendfile off; aio threads=pool; directio 4k; output_buffers 1 320k;',
+    # Over TLS, without the kernel's help, a file is read into output_buffers whatever is said of
+    # sendfile. 16k records, the default, are the best for throughput; 4k for the first byte.
+    'tls': 'sendfile on; ssl_buffer_size 16k;',
+    'tls-4k': 'sendfile on; ssl_buffer_size 4k;',
+    'tls-buffers': 'sendfile on; ssl_buffer_size 16k; output_buffers 1 320k;',
+    'tls-threads': 'sendfile on; ssl_buffer_size 16k; output_buffers 1 320k; aio threads=pool;',
 }
+
+
+def nginx_conf(folder, addr, root, way, identity=None):
+    how = NGINX_WAYS[way]
+    secure = identity and NGINX_TLS.format(addr=addr, port=TLS_PORT, root=root, cert=identity.cert,
+                                           key=identity.key, suite=TLS_SUITE)
+    pool = 'thread_pool pool threads=64 max_queue=65536;' if 'threads' in how else ''
+    return NGINX_CONF.format(dir=folder, addr=addr, port=PORT, root=root, how=how,
+                             files=files_max(), thread_pool=pool, secure=secure or '',
+                             cached=min(20000, files_max() // 3))
 
 
 class Nginx(Server):
@@ -384,8 +474,8 @@ class Nginx(Server):
 
     addr, host_addr, dev, far = '10.77.2.2', '10.77.2.1', 'cli0', 'srv0'
 
-    def __init__(self, work, sys_dir, root, way, limit=None, steered=True):
-        super().__init__(work, 'nginx-' + way)
+    def __init__(self, work, sys_dir, root, way, limit=None, steered=True, identity=None):
+        super().__init__(work, 'nginx-' + way, identity)
         self.holder = subprocess.Popen(['unshare', '--net', '--mount', 'sleep', 'infinity'])
         self.inside = ['nsenter', '-t', str(self.holder.pid), '-n', '-m']
         try:
@@ -418,18 +508,14 @@ class Nginx(Server):
         folder = os.path.join(work, self.name)
         os.makedirs(folder, exist_ok=True)
         conf = os.path.join(folder, 'nginx.conf')
-        how = NGINX_WAYS[way]
-        pool = 'thread_pool pool threads=64 max_queue=65536;' if 'threads' in how else ''
-        write(conf, NGINX_CONF.format(dir=folder, addr=self.addr, port=PORT, root=root, how=how,
-                                      files=files_max(), thread_pool=pool,
-                                      cached=min(20000, files_max() // 3)))
+        write(conf, nginx_conf(folder, self.addr, root, way, self.identity))
         self.spawn([*(limit.enter() if limit else []), *self.inside, *on_core(SERVER_CORE),
                     'nginx', '-p', folder, '-e', 'stderr', '-c', conf], stdout=subprocess.DEVNULL)
 
         def answers():
             with socket.socket() as s:
                 s.settimeout(1)
-                return not self.alive() or s.connect_ex((self.addr, PORT)) == 0
+                return not self.alive() or s.connect_ex((self.addr, self.port)) == 0
         if not wait_for(answers, READY_TIMEOUT_S) or not self.alive():
             self.fail('does not answer')
 
@@ -454,10 +540,12 @@ class Nginx(Server):
 class Client:
     """wrk on the client's core, all its connections busy from the beginning."""
 
-    def __init__(self, server, connections, seconds, objects, per_dir):
+    def __init__(self, server, connections, begin_s, seconds, objects, per_dir):
+        self.begin_s = begin_s
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'wrk.lua')
         self.process = subprocess.Popen(
-            [*on_core(CLIENT_CORE), 'wrk', '-t1', '-c%d' % connections, '-d%ds' % seconds,
+            [*on_core(CLIENT_CORE), 'wrk', '-t1', '-c%d' % connections,
+             '-d%ds' % (begin_s + seconds + 1),
              '--timeout', '120s', '-s', script, server.url, '--', str(objects), str(per_dir),
              str(random.getrandbits(31))],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -469,6 +557,10 @@ class Client:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+    def wait(self):
+        """Until all its connections stand, by experience."""
+        time.sleep(self.begin_s)
 
     def bytes_read(self):
         """What the client has taken from its sockets so far."""
@@ -482,6 +574,59 @@ class Client:
         if not line:
             raise RuntimeError('wrk said nothing: ' + said[-500:])
         return json.loads(line.group(1))
+
+
+class TlsLoad:
+    """tlsload on the client's core; see there for the modes. It runs until it is closed."""
+
+    def __init__(self, program, mode, server, connections, objects, per_dir, more=(), first=False):
+        allowed = first and sh([*PRIORITY, 'true'], check=False).returncode == 0
+        self.total, self.said = 0, None
+        self.process = subprocess.Popen(
+            [*on_core(CLIENT_CORE), *(PRIORITY if allowed else ()), program, mode,
+             *(() if server.identity else ('--plain',)), '--connections', str(connections),
+             '--objects', str(objects), '--per-dir', str(per_dir), '--plain-port', str(PORT),
+             '--seed', str(random.getrandbits(31)), *more, server.addr, str(server.port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def _line(self, timeout_s):
+        if not select.select([self.process.stdout], [], [], timeout_s)[0]:
+            return ''
+        return self.process.stdout.readline()
+
+    def wait(self):
+        """Until all its connections have been answered, and a little longer."""
+        if self._line(READY_TIMEOUT_S) != 'ready\n':
+            raise RuntimeError('tlsload is not served: %s' % (self.ask() or 'it has ended'))
+        time.sleep(WARM_S)
+
+    def ask(self):
+        """What it has counted since it was asked before."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write('\n')
+            line = self._line(10)
+            if line:
+                self.said = json.loads(line)
+                self.total += self.said['bytes']
+                return self.said
+        return None
+
+    def bytes_read(self):
+        if not self.ask():
+            raise RuntimeError('tlsload does not answer')
+        return self.total
+
+    def result(self):
+        return self.said
 
 
 def connected(server):

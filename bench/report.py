@@ -2,87 +2,18 @@
 """From single runs to medians, tables, ratios and charts."""
 import json
 import os
-import statistics
 
 import plot
+import tls_report
+from tables import GB, Table, cell_text, columns, spread, verdict
 
-GB = 1e9
-METRICS = ('throughput', 'per_core_s', 'core_s_per_gb', 'server_busy', 'client_busy',
-           'per_process_s', 'p50_ms', 'p99_ms', 'errors', 'retransmitted', 'up',
-           'client_rx_steered', 'server_rx_steered')
 PEER_COLOURS = {'atlas ram': 'atlas', 'atlas disk': 'atlas', 'nginx sendfile': 'nginx',
                 'nginx sendfile-threads': 'nginx-2', 'nginx copy': 'nginx-2',
                 'nginx copy-threads': 'nginx-3', 'nginx directio-threads': 'nginx-4',
-                'fio 60k': 'raw', 'fio 300k': 'raw-2'}
+                'fio 60k': 'raw', 'fio 300k': 'raw-2', 'atlas ram-tls': 'atlas-ram',
+                'atlas disk-tls': 'atlas-ram', 'nginx tls': 'nginx', 'nginx tls-4k': 'nginx-2',
+                'nginx tls-buffers': 'nginx-3', 'nginx tls-threads': 'nginx-4'}
 TARGETS = {'memory': 3.0, 'disk': 1.3, 'fio': 0.9, 'core': 1 / 3, 'many': 0.9, 'idle': 512}
-
-
-class Table:
-    """Runs by (scenario, peer, connections)."""
-
-    def __init__(self, runs):
-        self.cells, self.failures = {}, []
-        grouped = {}
-        for run in runs:
-            key = (run['scenario'], run['peer'], run['connections'])
-            if 'failure' in run:
-                self.failures.append((key, run['failure']))
-            else:
-                grouped.setdefault(key, []).append(run)
-        for key, group in grouped.items():
-            self.cells[key] = {'runs': len(group), 'drops': drops(group),
-                               'errors': errors(group), 'metrics': {
-                name: spread([run[name] for run in group])
-                for name in METRICS if all(run.get(name) is not None for run in group)}}
-
-    def value(self, scenario, peer, connections, metric):
-        cell = self.cells.get((scenario, peer, connections))
-        return cell['metrics'].get(metric) if cell else None
-
-    def median(self, *key):
-        value = self.value(*key)
-        return value['median'] if value else None
-
-    def peers(self, scenario, prefix=''):
-        found = []
-        for s, peer, _ in self.cells:
-            if s == scenario and peer.startswith(prefix) and peer not in found:
-                found.append(peer)
-        return found
-
-    def connections(self, scenario, peers=None):
-        return sorted({c for s, p, c in self.cells if s == scenario and c and
-                       (peers is None or p in peers)})
-
-    def best(self, scenario, prefix, connections, metric, pick=max):
-        """(value, peer) of the peer that does best by this metric."""
-        found = [(self.median(scenario, p, connections, metric), p)
-                 for p in self.peers(scenario, prefix)]
-        found = [f for f in found if f[0] is not None]
-        return pick(found) if found else (None, None)
-
-
-def drops(group):
-    """What a server says that it dropped, by cause: the most in any run."""
-    most = {}
-    for run in group:
-        for name, count in run.get('counters', {}).items():
-            if name.startswith('drop_'):
-                cause = name[len('drop_'):].replace('_', ' ')
-                most[cause] = max(most.get(cause, 0), int(count))
-    return most
-
-
-def errors(group):
-    """What the client complained of: the most in any run."""
-    kinds = {kind for run in group for kind in run.get('error_kinds', {})}
-    most = {kind: max(run['error_kinds'][kind] for run in group) for kind in kinds}
-    return {kind: count for kind, count in most.items() if count}
-
-
-def spread(values):
-    return {'median': round(statistics.median(values), 6), 'low': round(min(values), 6),
-            'high': round(max(values), 6)}
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -94,18 +25,12 @@ COLUMNS = (('GB/s', 'throughput', 1 / GB, '%.3f'), ('GB/core-s', 'per_core_s', 1
            ('p99 ms', 'p99_ms', 1, '%.1f'))
 WITH_SPREAD = ('throughput', 'per_core_s')
 TITLES = {'memory': 'From memory: atlas ram: volume, nginx from the page cache',
-          'disk': 'From disk: atlas O_DIRECT, nginx with a page cache too small for the set'}
+          'disk': 'From disk: atlas O_DIRECT, nginx with a page cache too small for the set',
+          'memory tls': 'From memory, with TLS and without: a client that does not decrypt',
+          'memory tls wrk': 'From memory with TLS: wrk, which decrypts',
+          'disk tls': 'From disk, with TLS and without: a client that does not decrypt'}
 LIMIT_BUSY = 0.92
 NOISE_MAX = 0.05
-
-
-def cell_text(value, scale, form, with_spread):
-    if value is None:
-        return '-'
-    text = form % (value['median'] * scale)
-    if with_spread:
-        text += ' (%s-%s)' % (form % (value['low'] * scale), form % (value['high'] * scale))
-    return text
 
 
 def notes(connections, peer, cell):
@@ -141,23 +66,7 @@ def scenario_text(table, scenario):
     return TITLES[scenario] + '\n\n' + columns(rows)
 
 
-def columns(rows):
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for n, row in enumerate(rows):
-        lines.append('  '.join(cell.ljust(widths[i]) for i, cell in enumerate(row)).rstrip())
-        if n == 0:
-            lines.append('  '.join('-' * w for w in widths))
-    return '\n'.join(lines) + '\n'
-
-
 # --- the ratios that matter ---------------------------------------------------------------------
-
-
-def verdict(words, value, target, at_least=True, form='%.2f'):
-    good = value >= target if at_least else value <= target
-    return '%-7s %s: %s (aim: %s %s)' % ('reached' if good else 'MISSED', words, form % value,
-                                         'at least' if at_least else 'at most', form % target)
 
 
 def summary_memory(table):
@@ -250,6 +159,15 @@ def limits_text(limits):
                      'without the idle ones'.format(
                          many['connections'], few['connections'], many['server_bytes'] / 2**20,
                          many['bytes_per_connection'], row['slower']))
+    for cipher in ('aes_128_gcm', 'aes_256_gcm', 'chacha20_poly1305'):
+        rows = [r[cipher] for r in limits.get('seal', ())]
+        if rows:
+            rate, peer, times = (spread([r[key] for r in rows]) for key in
+                                 ('tlsrec_per_s', 'openssl_per_s', 'tlsrec_over_library'))
+            lines.append('records sealed in place, {}: {:.1f} GB/s ({:.1f} to {:.1f}), {:.2f} '
+                         'times the time of the cipher library alone; OpenSSL {:.1f} GB/s'.format(
+                             cipher, rate['median'] / 1e9, rate['low'] / 1e9, rate['high'] / 1e9,
+                             times['median'], peer['median'] / 1e9))
     return '\n'.join(lines) + '\n'
 
 
@@ -258,14 +176,15 @@ def text(results):
     parts = [machine_text(results['machine'], results['settings'])]
     parts += [noise_text(results['noise'])] + [scenario_text(table, s) for s in TITLES]
     parts += [steering_text(results.get('steering')), instructions_text(results['instructions']),
-              limits_text(results.get('limits'))]
+              limits_text(results.get('limits')), tls_report.text(results)]
     lines = [*summary_memory(table), *summary_disk(table), *summary_many(table),
-             *summary_idle(results['idle'])]
+             *summary_idle(results['idle']), *tls_report.summary(results, table)]
     if lines:
         parts.append('Summary (medians)\n\n' + '\n'.join(lines) + '\n')
-    if table.failures:
-        parts.append('Runs that failed\n\n' + '\n'.join(
-            '%s, %s, %s connections: %s' % (*key, why) for key, why in table.failures) + '\n')
+    failures = ['%s, %s, %s connections: %s' % (*key, why) for key, why in table.failures]
+    failures += tls_report.failures(results)
+    if failures:
+        parts.append('Runs that failed\n\n' + '\n'.join(failures) + '\n')
     return '\n'.join(p for p in parts if p)
 
 
@@ -354,6 +273,12 @@ def write_plots(results, folder):
     plot_bars(table, folder, 'disk-cost.svg', 'disk', 'core_s_per_gb', 1,
               'From disk: what a gigabyte costs the server\'s core', 'busy core-seconds per GB',
               counts)
+    plot_bars(table, folder, 'tls-memory.svg', 'memory tls', 'per_core_s', 1 / GB,
+              'TLS from memory: what a busy second of a core delivers',
+              'GB per busy core-second', counts)
+    plot_bars(table, folder, 'tls-disk.svg', 'disk tls', 'throughput', 1 / GB,
+              'TLS from disk: throughput', 'GB/s', counts)
+    tls_report.write_plots(results, folder)
     plot_lines(table, folder, 'connections.svg', 'throughput', 8 / GB,
                'Throughput over connections', 'Gb/s')
     plot_lines(table, folder, 'cores.svg', 'server_busy', 100,

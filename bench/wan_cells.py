@@ -79,7 +79,8 @@ def network(world, job):
     """The middlebox for a job: a slow link and a queue towards the client, losses, delay."""
     queue = max(int(bdp_bytes(job['rate_bps'], job['rtt_ms']) * job['queue_bdp']), 4 * 1514)
     net = wan.Wan(world, delay=job['rtt_ms'] / 2, flows_by='order', seed=job['seed'],
-                  to_left_rate=job['rate_bps'], to_left_queue=queue, **LOSSES[job['loss']])
+                  to_left_rate=job['rate_bps'], to_left_queue=queue,
+                  to_right_jitter=job.get('jitter_ms', 0), **LOSSES[job['loss']])
     # The sysctl offers a namespace only what the machine allows to everybody; a route takes all.
     net.right.sh('ip route change 10.9.0.0%s dev wan0 src %s congctl %s'
                  % (wan.BITS, net.right.addr, job['cc']))
@@ -100,16 +101,19 @@ def start(net, kind, job):
 class Fetch:
     """GET on a connection of its own. The clock starts before the SYN."""
 
-    def __init__(self, side, server, path, timeout_s=SHORT_TIMEOUT_S):
+    def __init__(self, side, server, path, timeout_s=SHORT_TIMEOUT_S, port=lab.PORT):
         self.began = time.monotonic()
         with side:
             self.socket = socket.socket()
         self.socket.settimeout(timeout_s)
-        self.socket.connect((server.addr, lab.PORT))
+        self.socket.connect((server.addr, port))
+        self.steps = []  # (seconds, bytes of the body) after each read
+        self.ask(path)
+
+    def ask(self, path):
         self.socket.sendall(('GET %s HTTP/1.1\r\nHost: bench\r\n\r\n' % path).encode())
         self.size = None
         self.got = 0  # of the body
-        self.steps = []  # (seconds, bytes of the body) after each read
 
     def read(self):
         """One read; False at the end of the body."""
@@ -222,6 +226,24 @@ def run_download(world, job):
         return seen(net, job, outcome)
 
 
+def settled_share(side, server, job, begin, end):
+    """What one connection gets from begin + settle_s to the end, in bit/s. It asks for the object
+    again when there is no more of it: a settling time may be long."""
+    settled_at, got = begin + job['settle_s'], 0
+    fetch = Fetch(side, server, '/long')
+    while True:
+        before = fetch.got
+        more = fetch.read()
+        if time.monotonic() > settled_at:
+            got += fetch.got - before
+        if time.monotonic() > end:
+            break
+        if not more:
+            fetch.ask('/long')
+    fetch.close()
+    return got * 8 / job['seconds']
+
+
 def run_fairness(world, job):
     """Two connections of each server through one queue, beginning one after the other in an order
     that the seed draws; shares of what arrives once all of them have had time to meet."""
@@ -238,11 +260,7 @@ def run_fairness(world, job):
         def flow(kind, at):
             try:
                 time.sleep(at)
-                fetch = Fetch(net.left, servers[kind], '/long')
-                fetch.until(end)
-                settled = fetch.bytes_at(begin + job['settle_s'] - fetch.began)
-                got[kind].append((fetch.got - settled) * 8 / job['seconds'])
-                fetch.close()
+                got[kind].append(settled_share(net.left, servers[kind], job, begin, end))
             except OSError as e:
                 failures.append('%s: %s' % (kind, e))
 

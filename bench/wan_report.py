@@ -151,7 +151,7 @@ def fairness_groups(runs):
     groups = {}
     for run in runs:
         if run['kind'] == 'fairness' and 'failure' not in run and 'void' not in run:
-            groups.setdefault((run['cc'], run['rtt_ms']), []).append(run)
+            groups.setdefault((run['jitter_ms'], run['cc'], run['rtt_ms']), []).append(run)
     return groups
 
 
@@ -160,12 +160,13 @@ def fairness_text(runs):
     if not groups:
         return []
     lines = ['', 'Fairness: two connections of atlas and two of Linux through one queue of 1 BDP',
-             '  %-6s %7s %6s %30s %8s' % ('', 'RTT', 'seeds', 'share of atlas', 'Jain')]
-    for (cc, rtt), group in groups.items():
+             '  %-6s %7s %10s %6s %30s %8s' % ('', 'RTT', 'ACK jitter', 'seeds', 'share of atlas',
+                                               'Jain')]
+    for (jitter, cc, rtt), group in groups.items():
         share = Spread([share_of_ours(run) for run in group])
         fair = abs(share.median - FAIR_SHARE) <= FAIR_SHARE * FAIR_WITHIN
-        lines.append('  %-6s %4d ms %6d %12.2f (%.2f to %.2f) %s %8.3f' % (
-            cc, rtt, len(group), share.median, share.low, share.high,
+        lines.append('  %-6s %4d ms %7d ms %6d %12.2f (%.2f to %.2f) %s %8.3f' % (
+            cc, rtt, jitter, len(group), share.median, share.low, share.high,
             'fair  ' if fair else 'UNFAIR', statistics.median(evenness(run) for run in group)))
     return lines
 
@@ -237,7 +238,8 @@ def fairness_chart(path, groups, about):
     series = [(name, plot.COLOURS[kind], [got(key, kind) for key in groups])
               for name, kind in (('two of atlas', 'atlas'), ('two of Linux', 'nginx'))]
     plot.bars(path, 'Four connections through one queue', about, 'Mbit/s',
-              ['%s, %d ms' % key for key in groups], series)
+              ['%s, %d ms%s' % (cc, rtt, '' if jitter else ', no jitter')
+               for jitter, cc, rtt in groups], series)
 
 
 def write_all(results, out, keep_runs):
@@ -249,10 +251,11 @@ def write_all(results, out, keep_runs):
     if groups := fairness_groups(runs):
         fairness_chart(os.path.join(out, 'wan-fairness.svg'), groups, about)
     with open(os.path.join(out, 'wan.txt'), 'w') as f:
-        f.write(text(results))
+        f.write('\n'.join(line.rstrip() for line in text(results).splitlines()) + '\n')
     kept = results if keep_runs else {**results, 'runs': len(runs), 'cells': digest(grid)}
     with open(os.path.join(out, 'wan.json'), 'w') as f:
         json.dump(kept, f, indent=None if keep_runs else 1)
+        f.write('\n')
 
 
 def digest(grid):

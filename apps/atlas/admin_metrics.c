@@ -34,14 +34,16 @@ static const void *layer_http(const struct worker *w)
     return &w->stats;
 }
 
+static const void *layer_tls(const struct worker *w)
+{
+    return &w->secure_stats;
+}
+
 const struct admin_layer admin_layers[] = {
-    {"port", nmio_stat_descs, layer_port},
-    {"eth", eth_stat_descs, layer_eth},
-    {"ip", ip_stat_descs, layer_ip},
-    {"tcp", tcp_stat_descs, layer_tcp},
-    {"disk", diskmap_stat_descs, layer_disk},
-    {"http", worker_stat_descs, layer_http},
-    {0},
+    {"port", nmio_stat_descs, layer_port},    {"eth", eth_stat_descs, layer_eth},
+    {"ip", ip_stat_descs, layer_ip},          {"tcp", tcp_stat_descs, layer_tcp},
+    {"disk", diskmap_stat_descs, layer_disk}, {"http", worker_stat_descs, layer_http},
+    {"tls", secure_stat_descs, layer_tls},    {0},
 };
 
 uint64_t admin_layer_value(const struct admin_layer *layer, const struct stat_desc *desc,
@@ -61,8 +63,8 @@ static bool is_drop(const struct stat_desc *desc)
 /* What goes up and down; everything else only counts up. */
 static bool is_gauge(const struct stat_desc *desc)
 {
-    static const char *const gauges[] = {"inflight", "inflight_high", "responses_active",
-                                         "sessions", "sessions_draining"};
+    static const char *const gauges[] = {"inflight",          "inflight_high", "responses_active",
+                                         "handshakes_active", "sessions",      "sessions_draining"};
 
     for (size_t i = 0; i < array_len(gauges); i++)
         if (strcmp(desc->name, gauges[i]) == 0)
@@ -121,6 +123,16 @@ static uint64_t gauge_requests_high(const struct worker *w)
     return stat_get(&w->requests.high_water);
 }
 
+static uint64_t gauge_keys(const struct worker *w)
+{
+    return stat_get(&w->keys.in_use);
+}
+
+static uint64_t gauge_runs(const struct worker *w)
+{
+    return stat_get(&w->runs.in_use);
+}
+
 static uint64_t gauge_arena(const struct worker *w)
 {
     return mem_arena_bytes(w->config.arena);
@@ -143,6 +155,9 @@ const struct admin_gauge admin_gauges[] = {
     {"reads_inflight", "reads posted and not answered", gauge_reads},
     {"request_buffers_in_use", "request buffers in use", gauge_requests_used},
     {"request_buffers_high_water", "most request buffers ever in use at once", gauge_requests_high},
+    {"tls_keys_in_use", "connections whose keys are expanded, because they send", gauge_keys},
+    {"tls_runs_in_use", "runs of records, with their tags, not acknowledged to the last byte",
+     gauge_runs},
     {"arena_bytes", "memory set aside, touched or not", gauge_arena},
     {"connection_bytes", "memory that an idle connection costs", gauge_conn_bytes},
     {0},

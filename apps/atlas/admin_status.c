@@ -40,10 +40,11 @@ static void status_config(FILE *out, const struct serve_options *o)
     fputs("], \"root\": ", out);
     status_string(out, o->root);
     fprintf(out,
-            ", \"listen\": %u, \"workers\": %u, \"poll\": \"%s\", \"cc\": \"%s\", "
+            ", \"listen\": %u, \"tls_listen\": %u, \"certificates\": %u, "
+            "\"redirect_https\": %s, \"workers\": %u, \"poll\": \"%s\", \"cc\": \"%s\", "
             "\"read_kib\": %u, \"connections_max\": %u}",
-            o->listen_port, o->workers, o->busy_poll ? "busy" : "adaptive", o->cc, o->read_kib,
-            o->limits.conns);
+            o->listen_port, o->tls_port, o->identity_count, o->redirect_https ? "true" : "false",
+            o->workers, o->busy_poll ? "busy" : "adaptive", o->cc, o->read_kib, o->limits.conns);
 }
 
 static void status_worker(FILE *out, const struct worker *w)

@@ -13,7 +13,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: atlas COMMAND ...\n"
           "\n"
-          "  serve    serve volumes or a directory over HTTP\n",
+          "  serve    serve volumes or a directory over HTTP and HTTPS\n",
           out);
     for (const struct volume_command *c = volume_commands; c->name; c++)
         fprintf(out, "  %-8s %s\n", c->name, c->summary);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HTTP_PORT        80
 #define READ_KIB_DEFAULT 60 /* one chunk fills one GSO frame of 64 KB, headers included */
 #define READ_KIB_MAX     60
 #define DRAIN_S_DEFAULT  30
@@ -18,6 +19,8 @@
 #define ARENA_MIB_MAX    65536
 #define MSS_MIN          536   /* RFC 9293 MUST-15: what every path takes */
 #define MSS_MAX          65495 /* an IPv4 packet without its headers */
+#define TLS_THREADS_MAX  16
+#define HSTS_S_MAX       315360000 /* ten years: browsers keep it for one or two */
 
 static const char usage[] =
     "usage: atlas serve --port tap:NAME --addr ADDRESS/BITS (--volume SPEC... | --root DIR) "
@@ -31,7 +34,17 @@ static const char usage[] =
     "  --vlan ID                frames bear the tag of this VLAN, 1 to 4094\n"
     "  --volume SPEC            a volume: a file, a block device, or ram:PATH; several times\n"
     "  --root DIR               or a directory tree as it lies\n"
-    "  --listen PORT            TCP port (80)\n"
+    "  --listen PORT            TCP port for HTTP (80; with --tls-listen: none)\n"
+    "  --tls-listen PORT        TCP port for HTTPS\n"
+    "  --tls-cert FILE          a certificate with its chain, in PEM; several times: the client's\n"
+    "                           word for the host chooses, the first is for all others\n"
+    "  --tls-key FILE           the key of the certificate named before, in PEM\n"
+    "  --tls-ocsp FILE          its OCSP response, in DER, to be stapled\n"
+    "  --tls-min 1.2|1.3        the lowest version of TLS (1.2)\n"
+    "  --tls-suites LIST        cipher suites, with : between, the best first (all six)\n"
+    "  --tls-threads N          threads of each worker that compute handshakes (1)\n"
+    "  --hsts SECONDS           tell browsers to use nothing but HTTPS for so long\n"
+    "  --redirect-https         answer plain HTTP with the way to HTTPS only\n"
     "  --workers N              threads, each with a queue of the port (1)\n"
     "  --poll adaptive|busy     sleep when idle, or never (adaptive)\n"
     "  --cc NAME                congestion control: cubic, newreno or bbr (cubic)\n"
@@ -68,6 +81,15 @@ enum option_id {
     OPT_VOLUME,
     OPT_ROOT,
     OPT_LISTEN,
+    OPT_TLS_LISTEN, /* to OPT_REDIRECT_HTTPS: for take_tls */
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
+    OPT_TLS_OCSP,
+    OPT_TLS_MIN,
+    OPT_TLS_SUITES,
+    OPT_TLS_THREADS,
+    OPT_HSTS,
+    OPT_REDIRECT_HTTPS,
     OPT_WORKERS,
     OPT_POLL,
     OPT_CC,
@@ -104,6 +126,15 @@ static const struct option long_options[] = {
     {"volume", required_argument, NULL, OPT_VOLUME},
     {"root", required_argument, NULL, OPT_ROOT},
     {"listen", required_argument, NULL, OPT_LISTEN},
+    {"tls-listen", required_argument, NULL, OPT_TLS_LISTEN},
+    {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
+    {"tls-key", required_argument, NULL, OPT_TLS_KEY},
+    {"tls-ocsp", required_argument, NULL, OPT_TLS_OCSP},
+    {"tls-min", required_argument, NULL, OPT_TLS_MIN},
+    {"tls-suites", required_argument, NULL, OPT_TLS_SUITES},
+    {"tls-threads", required_argument, NULL, OPT_TLS_THREADS},
+    {"hsts", required_argument, NULL, OPT_HSTS},
+    {"redirect-https", no_argument, NULL, OPT_REDIRECT_HTTPS},
     {"workers", required_argument, NULL, OPT_WORKERS},
     {"poll", required_argument, NULL, OPT_POLL},
     {"cc", required_argument, NULL, OPT_CC},
@@ -339,6 +370,109 @@ static bool take_rate(struct serve_options *o, const char *text)
     }
 }
 
+/* --- TLS ---------------------------------------------------------------------------------------
+ */
+
+static bool take_cert(struct serve_options *o, const char *path)
+{
+    if (o->identity_count == TLS_IDENTITIES_MAX) {
+        log_error("--tls-cert can be given %d times at most", TLS_IDENTITIES_MAX);
+        return false;
+    }
+    o->identities[o->identity_count++].cert_path = path;
+    return true;
+}
+
+/* A key and an OCSP response belong to the certificate that was named last. */
+static bool take_beside_cert(struct serve_options *o, int id, const char *path)
+{
+    const char *name = id == OPT_TLS_KEY ? "tls-key" : "tls-ocsp";
+    struct tls_identity *identity;
+    const char **slot;
+
+    if (o->identity_count == 0) {
+        log_error("--%s belongs to a certificate: name that before it, with --tls-cert FILE", name);
+        return false;
+    }
+    identity = &o->identities[o->identity_count - 1];
+    slot = id == OPT_TLS_KEY ? &identity->key_path : &identity->ocsp_path;
+    if (*slot) {
+        log_error("--%s is given twice for --tls-cert %s", name, identity->cert_path);
+        return false;
+    }
+    *slot = path;
+    return true;
+}
+
+static bool take_tls_min(struct serve_options *o, const char *text)
+{
+    o->tls_min = strcmp(text, "1.3") == 0 ? TLSREC_TLS13 : TLSREC_TLS12;
+    if (o->tls_min == TLSREC_TLS13 || strcmp(text, "1.2") == 0)
+        return true;
+    log_error("--tls-min takes 1.2 or 1.3, not '%s'", text);
+    return false;
+}
+
+static bool take_tls(struct serve_options *o, int id, const char *arg)
+{
+    o->tls_wanted = true;
+    switch (id) {
+    case OPT_TLS_LISTEN:
+        return port_number("tls-listen", arg, &o->tls_port);
+    case OPT_TLS_CERT:
+        return take_cert(o, arg);
+    case OPT_TLS_KEY:
+    case OPT_TLS_OCSP:
+        return take_beside_cert(o, id, arg);
+    case OPT_TLS_MIN:
+        return take_tls_min(o, arg);
+    case OPT_TLS_SUITES:
+        o->tls_suites = arg; /* lib/tls knows them, and says what is wrong */
+        return true;
+    case OPT_TLS_THREADS:
+        return number_u32("tls-threads", arg, 0, TLS_THREADS_MAX, &o->tls_threads);
+    case OPT_HSTS:
+        o->hsts = true;
+        return number_u32("hsts", arg, 0, HSTS_S_MAX, &o->hsts_s);
+    default:
+        o->redirect_https = true;
+        return true;
+    }
+}
+
+static const struct tls_identity *cert_without_key(const struct serve_options *o)
+{
+    for (uint32_t i = 0; i < o->identity_count; i++)
+        if (!o->identities[i].key_path)
+            return &o->identities[i];
+    return NULL;
+}
+
+static bool complete_tls(const struct serve_options *o)
+{
+    const struct tls_identity *keyless = cert_without_key(o);
+
+    if (o->tls_wanted && !o->tls_port)
+        log_error("there is no port for HTTPS: name one, for example --tls-listen 443");
+    else if (o->tls_port && o->identity_count == 0)
+        log_error("--tls-listen needs a certificate and its key: name them with --tls-cert FILE "
+                  "--tls-key FILE");
+    else if (keyless)
+        log_error("--tls-cert %s has no key: name it behind the certificate, with --tls-key FILE",
+                  keyless->cert_path);
+    else if (o->tls_port && o->tls_port == o->listen_port)
+        log_error("--listen and --tls-listen name the same port: choose another for one of them");
+    else if (o->tls_port && o->read_kib * 1024 < TLS_READ_BYTES_MIN)
+        log_error("--read-size %u is less than a record of TLS takes: give it %u or more",
+                  o->read_kib, TLS_READ_BYTES_MIN / 1024);
+    else if (o->redirect_https && !o->listen_port)
+        log_error("--redirect-https needs a port for plain HTTP: name one, for example --listen "
+                  "80");
+    else
+        return true;
+    return false;
+}
+
 /* --- timeouts and limits of TCP and HTTP ------------------------------------------------------ */
 
 static bool take_limit(struct worker_limits *limits, int id, const char *arg)
@@ -424,7 +558,8 @@ static bool take_option(struct serve_options *o, int id, char *arg)
         o->cache_control = arg;
         return true;
     default:
-        return take_limit(&o->limits, id, arg);
+        return id >= OPT_TLS_LISTEN && id <= OPT_REDIRECT_HTTPS ? take_tls(o, id, arg)
+                                                                : take_limit(&o->limits, id, arg);
     }
 }
 
@@ -460,7 +595,7 @@ static bool complete(struct serve_options *o)
     else if (http1_options_check(&http) < 0)
         log_error("--cache-control: '%s' must not stand in a header field", o->cache_control);
     else
-        return true;
+        return complete_tls(o);
     return false;
 }
 
@@ -486,8 +621,8 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
     int id;
 
     *o = (struct serve_options){
-        .listen_port = 80,
         .workers = 1,
+        .tls_threads = 1,
         .cc = "cubic",
         .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .ecn = TCP_ECN_ANSWER,
@@ -508,6 +643,8 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
         log_error("unexpected argument '%s': see atlas serve --help", argv[optind]);
         return 2;
     }
+    if (!o->listen_port && !o->tls_port)
+        o->listen_port = HTTP_PORT;
     if (!complete(o))
         return 2;
     default_gateways(o);

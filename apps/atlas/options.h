@@ -22,7 +22,17 @@ struct serve_options {
     const char *volumes[VOLUMES_MAX];
     uint32_t volume_count;
     const char *root;
-    uint16_t listen_port;
+    uint16_t listen_port; /* 0: none, which there is only beside tls_port */
+    uint16_t tls_port;    /* 0: none */
+    struct tls_identity identities[TLS_IDENTITIES_MAX];
+    uint32_t identity_count;
+    bool tls_wanted; /* by an option that means nothing without tls_port */
+    enum tlsrec_version tls_min;
+    const char *tls_suites; /* NULL: all */
+    uint32_t tls_threads;   /* of each worker */
+    bool hsts;
+    uint32_t hsts_s;
+    bool redirect_https;
     uint32_t workers;
     bool busy_poll;
     const char *cc;

@@ -20,6 +20,8 @@
 #define WHY_BYTES    512
 #define SLEEP_MAX_NS (NS_PER_S) /* a worker looks around once a second, whatever happens */
 #define DISK_DEPTH   256
+/* The main thread looks after the keys of session tickets, which live for hours. */
+#define LOOK_MS 60000
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -89,15 +91,106 @@ static void inbox_empty(struct thread *t, uint64_t now_ns)
     pthread_mutex_unlock(&in->lock);
 }
 
-/* --- a worker's thread
- * ------------------------------------------------------------------------------ */
+/* --- certificates, and the keys of tickets ---------------------------------------------------- */
 
-/* Until a packet, a read, a word from the main thread, or the time has come. */
+static int load_tls(const struct server *server, struct tls_ctx **ctx, char *why)
+{
+    const struct serve_options *o = &server->options;
+    struct tls_policy policy = {.identities = o->identities,
+                                .identity_count = o->identity_count,
+                                .min_version = o->tls_min,
+                                .suites = o->tls_suites,
+                                .tickets = server->tickets};
+    int rc;
+
+    why[0] = '\0';
+    rc = tls_ctx_open(ctx, &policy, why, WHY_BYTES);
+    if (rc < 0 && !why[0])
+        snprintf(why, WHY_BYTES, "TLS: %s", strerror(-rc));
+    return rc;
+}
+
+static int open_tls(struct server *server)
+{
+    char why[WHY_BYTES];
+    int rc;
+
+    if (!server->options.tls_port)
+        return 0;
+    rc = tls_tickets_open(&server->tickets, TLS_TICKET_ROTATE_S);
+    if (rc < 0) {
+        log_error("cannot make keys for session tickets: %s", strerror(-rc));
+        return rc;
+    }
+    rc = load_tls(server, &server->tls, why);
+    if (rc < 0)
+        log_error("%s", why);
+    return rc;
+}
+
+/* After the workers: what they hold uses the tickets. */
+static void close_tls(struct server *server)
+{
+    if (server->tls)
+        tls_ctx_put(server->tls);
+    if (server->tickets)
+        tls_tickets_close(server->tickets);
+}
+
+/* The worker takes it when it looks next; what it has not looked at yet is out of date. */
+static void offer_tls(struct thread *t, struct tls_ctx *ctx)
+{
+    /* Release: the context is complete. Acquire: the one that comes back is put. */
+    struct tls_ctx *missed =
+        __atomic_exchange_n(&t->fresh_tls, ctx ? tls_ctx_hold(ctx) : NULL, __ATOMIC_ACQ_REL);
+
+    if (missed)
+        tls_ctx_put(missed);
+}
+
+static void take_tls(struct thread *t)
+{
+    struct tls_ctx *ctx;
+
+    if (likely(!__atomic_load_n(&t->fresh_tls, __ATOMIC_RELAXED)))
+        return;
+    ctx = __atomic_exchange_n(&t->fresh_tls, NULL, __ATOMIC_ACQUIRE);
+    worker_set_tls(t->worker, ctx);
+    tls_ctx_put(ctx);
+}
+
+/* SIGHUP: the files have changed. Connections that there are keep what they began with. */
+static void reload_tls(struct server *server)
+{
+    struct tls_ctx *ctx;
+    char why[WHY_BYTES];
+
+    if (!server->tls) {
+        log_info("nothing to load again: there is no --tls-listen");
+        return;
+    }
+    if (load_tls(server, &ctx, why) < 0) {
+        log_error("the certificates from before stay in use: %s", why);
+        return;
+    }
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        offer_tls(&server->threads[i], ctx);
+        wake(server->threads[i].wake_fd);
+    }
+    tls_ctx_put(server->tls);
+    server->tls = ctx;
+    log_info("new connections use the certificates as they are now");
+}
+
+/* --- a worker's thread ------------------------------------------------------------------------ */
+
+/* Until a packet, a read, a handshake, a word from the main thread, or the time has come. */
 static void sleep_until(struct thread *t, uint64_t until_ns, uint64_t now_ns)
 {
-    struct pollfd fds[3] = {{.fd = t->wake_fd, .events = POLLIN},
+    struct pollfd fds[4] = {{.fd = t->wake_fd, .events = POLLIN},
                             {.fd = nmio_fd(t->worker->port), .events = POLLIN},
-                            {.fd = diskmap_fd(t->worker->dm), .events = POLLIN}};
+                            {.fd = diskmap_fd(t->worker->dm), .events = POLLIN},
+                            {.fd = worker_tls_fd(t->worker), .events = POLLIN}};
     uint64_t ns = min_u64(until_ns - now_ns, SLEEP_MAX_NS);
     struct timespec ts = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 
@@ -145,6 +238,7 @@ static void *worker_main(void *arg)
         bool more;
 
         inbox_empty(t, now_ns);
+        take_tls(t);
         more = worker_turn(t->worker, now_ns);
         more |= conns_desk_serve(&t->desk, t->worker, now_ns);
         report_duplicates(t);
@@ -178,6 +272,10 @@ static void worker_config(const struct server *server, struct thread *t,
         .gateway6 = o->has_gateway6 ? &o->gateway6 : NULL,
         .vlan = o->vlan,
         .listen_port = o->listen_port,
+        .tls_port = o->tls_port,
+        .tls = server->tls,
+        .tls_threads = o->tls_threads,
+        .redirect_https = o->redirect_https,
         .rates = o->rates.count ? &o->rates : NULL,
         .mss_max = (uint16_t)o->mss,
         .mtu_probing = o->mtu_probing,
@@ -255,6 +353,9 @@ static int open_worker(struct server *server, struct thread *t)
         log_error("the kernel has no random numbers: %s", strerror(errno));
         return -EIO;
     }
+    config.https = config.http;
+    config.https.hsts = server->options.hsts;
+    config.https.hsts_s = server->options.hsts_s;
     rc = open_port(server, t, &config.port);
     if (rc < 0)
         return rc;
@@ -319,6 +420,14 @@ static void cut_off(struct server *server)
     drain(server);
 }
 
+/* At most until it is time to look after the tickets; 0 when the deadline has passed. */
+static int time_left_ms(uint64_t deadline_ns, uint64_t now_ns)
+{
+    if (deadline_ns <= now_ns)
+        return 0;
+    return (int)min_u64((deadline_ns - now_ns) / NS_PER_MS + 1, LOOK_MS);
+}
+
 /* Returns when all workers have ended: after a signal and the drain, or a second signal. */
 static void run(struct server *server, int signal_fd)
 {
@@ -328,12 +437,12 @@ static void run(struct server *server, int signal_fd)
 
     while (__atomic_load_n(&server->running, __ATOMIC_ACQUIRE) > 0) {
         uint64_t now_ns = server_now(server);
-        int wait_ms = deadline_ns == UINT64_MAX ? -1
-                      : deadline_ns > now_ns    ? (int)((deadline_ns - now_ns) / NS_PER_MS) + 1
-                                                : 0;
+        int wait_ms = time_left_ms(deadline_ns, now_ns);
         struct signalfd_siginfo info;
         uint64_t count;
 
+        if (server->tickets)
+            tls_tickets_turn(server->tickets, (int64_t)(now_ns / NS_PER_S));
         if (wait_ms == 0)
             cut_off(server);
         if (poll(fds, array_len(fds), wait_ms == 0 ? 100 : wait_ms) <= 0)
@@ -342,7 +451,9 @@ static void run(struct server *server, int signal_fd)
             continue;
         if (!(fds[0].revents & POLLIN) || read(signal_fd, &info, sizeof(info)) < 0)
             continue;
-        if (server->draining) {
+        if (info.ssi_signo == SIGHUP) {
+            reload_tls(server);
+        } else if (server->draining) {
             log_info("a second signal: ending at once");
             cut_off(server);
         } else {
@@ -364,6 +475,7 @@ static void close_workers(struct server *server)
             pthread_join(t->id, NULL);
         if (t->worker)
             worker_close(t->worker);
+        offer_tls(t, NULL);
         if (t->arena)
             mem_arena_close(t->arena);
         if (t->wake_fd > 0)
@@ -394,24 +506,32 @@ static int block_signals(void)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static void say_ready(const struct server *server)
+static void say_url(const char *scheme, const struct ip_addr *addr, uint16_t port,
+                    uint16_t scheme_port)
 {
-    const struct ip_addr *addr = &server->options.addrs[0].addr;
     bool v4 = ip_addr_is_v4(addr);
     char text[IP_ADDR_TEXT];
-    uint16_t port = server->options.listen_port;
 
     ip_addr_format(addr, text);
-    printf("ready http://%s%s%s", v4 ? "" : "[", text, v4 ? "" : "]");
-    if (port == 80)
+    printf("ready %s://%s%s%s", scheme, v4 ? "" : "[", text, v4 ? "" : "]");
+    if (port == scheme_port)
         printf("/\n");
     else
         printf(":%u/\n", port);
+}
+
+static void say_ready(const struct serve_options *o)
+{
+    if (o->listen_port)
+        say_url("http", &o->addrs[0].addr, o->listen_port, 80);
+    if (o->tls_port)
+        say_url("https", &o->addrs[0].addr, o->tls_port, 443);
     fflush(stdout);
 }
 
@@ -437,12 +557,15 @@ int serve(int argc, char **argv)
     server->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (server->done_fd < 0 || open_set(server) < 0)
         goto free_server;
-    if (start_workers(server) < 0)
+    rc = open_tls(server);
+    if (rc < 0 || start_workers(server) < 0) {
+        status = rc == -ENOTSUP ? 2 : 1; /* --tls-suites: no file is to blame */
         goto stop_workers;
+    }
     if (server->options.admin_port &&
         admin_open(&admin, server, server->options.admin_addr, server->options.admin_port) < 0)
         goto stop_workers;
-    say_ready(server);
+    say_ready(&server->options);
     run(server, signal_fd);
     status = 0;
 
@@ -450,6 +573,7 @@ int serve(int argc, char **argv)
         admin_close(admin);
 stop_workers:
     close_workers(server);
+    close_tls(server);
     diskmap_set_close(server->set);
 free_server:
     if (server->done_fd > 0)

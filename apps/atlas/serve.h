@@ -34,7 +34,8 @@ struct thread {
     int wake_fd;         /* eventfd */
     uint64_t duplicates; /* addresses that are somebody else's, as far as the operator was told */
     struct inbox inbox;
-    struct conns_desk desk; /* what the admin thread wants to know */
+    struct conns_desk desk;    /* what the admin thread wants to know */
+    struct tls_ctx *fresh_tls; /* atomic: loaded since the worker looked; or NULL */
 };
 
 struct server {
@@ -42,11 +43,13 @@ struct server {
     struct diskmap_set *set;
     struct thread threads[WORKERS_MAX];
     uint32_t thread_count;
-    uint64_t start_ns; /* CLOCK_MONOTONIC at the start; the workers' time 0 */
-    bool draining;     /* atomic: set by the main thread, read by all */
-    bool cut_off;      /* atomic: the time for draining is over */
-    uint32_t running;  /* atomic: workers not ended */
-    int done_fd;       /* eventfd: a worker has ended */
+    struct tls_tickets *tickets; /* NULL without TLS, as the next one */
+    struct tls_ctx *tls;         /* the last that could be loaded */
+    uint64_t start_ns;           /* CLOCK_MONOTONIC at the start; the workers' time 0 */
+    bool draining;               /* atomic: set by the main thread, read by all */
+    bool cut_off;                /* atomic: the time for draining is over */
+    uint32_t running;            /* atomic: workers not ended */
+    int done_fd;                 /* eventfd: a worker has ended */
 };
 
 /* `atlas serve`: the exit status. */

@@ -6,7 +6,7 @@
  * cannot be used yet (a head in parts, pipelined requests beyond RESPONSES_MAX, a body) is kept, in
  * a buffer as large as the receive window, so that it always fits.
  */
-#include "worker.h"
+#include "secure.h"
 
 #include <errno.h>
 
@@ -27,14 +27,16 @@ static void phase_enter(struct session *s, enum session_phase phase, uint64_t no
         timer_arm(&s->worker->wheel, &s->timer, phase_due_ns(s));
 }
 
+/* While the desk reads what is in it, it is not ours to give: see stepped() in secure.c. */
 static void request_free(struct session *s)
 {
-    if (s->request)
-        mem_pool_put(&s->worker->requests, s->request);
+    if (!s->request || (s->flags & SESSION_SECURE && secure_of(s)->job_out))
+        return;
+    mem_pool_put(&s->worker->requests, s->request);
     s->request = NULL;
 }
 
-static void phase_update(struct session *s, uint64_t now_ns)
+void session_settle(struct session *s, uint64_t now_ns)
 {
     enum session_phase phase;
 
@@ -62,6 +64,8 @@ void response_put(struct worker *w, struct response *r)
         diskmap_drop(w->dm, r->object);
     if (r->multi)
         mem_pool_put(&w->multis, r->multi);
+    if (r->location)
+        mem_pool_put(&w->locations, r->location);
     mem_pool_put(&w->responses, r);
     stat_set(&w->stats.responses_active, w->responses.in_use);
 }
@@ -73,13 +77,14 @@ void session_release(struct session *s)
     if (s->reads > 0)
         return;
     stat_add(&w->stats.sessions_draining, (uint64_t)-1);
-    mem_pool_put(&w->sessions, s);
+    if (s->flags & SESSION_SECURE)
+        secure_free(secure_of(s));
+    else
+        mem_pool_put(&w->sessions, s);
 }
 
-/* tcp_ops.closed */
-static void session_closed(void *user, struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
+void session_end(struct session *s)
 {
-    struct session *s = user;
     struct worker *w = s->worker;
 
     s->conn = NULL;
@@ -102,12 +107,22 @@ void session_abort(struct session *s, uint64_t now_ns)
 }
 
 /* Our side ends after what is written. The client's further words are not listened to. */
-static void session_finish(struct session *s)
+void session_finish(struct session *s)
 {
     if (s->flags & SESSION_CLOSING)
         return;
     s->flags |= SESSION_CLOSING;
-    tcp_close(s->conn);
+    if (s->flags & SESSION_SECURE)
+        secure_finish(secure_of(s));
+    else
+        tcp_close(s->conn);
+}
+
+/* So many bytes are no longer kept. Over TLS they are of plaintext, and secure.c does the sum. */
+static void used(struct session *s, size_t bytes)
+{
+    if (!(s->flags & SESSION_SECURE))
+        tcp_recved(s->conn, (uint32_t)bytes);
 }
 
 /* --- requests become responses ---------------------------------------------------------------- */
@@ -115,6 +130,13 @@ static void session_finish(struct session *s)
 static int64_t date_now(const struct worker *w)
 {
     return w->epoch_s + (int64_t)(w->now_ns / NS_PER_S);
+}
+
+static const struct http1_options *http_options(const struct session *s)
+{
+    const struct worker_config *config = &s->worker->config;
+
+    return s->flags & SESSION_SECURE ? &config->https : &config->http;
 }
 
 static struct response *response_new(struct session *s)
@@ -157,7 +179,10 @@ static void response_queue(struct session *s, struct response *r)
     stat_set(&w->stats.responses_active, w->responses.in_use);
     if (r->http.status < array_len(w->stats.by_status))
         stat_inc(&w->stats.by_status[r->http.status]);
-    tcp_write(s->conn, http1_response_bytes(&r->http));
+    if (s->flags & SESSION_SECURE)
+        records_carry(secure_of(s), r);
+    else
+        tcp_write(s->conn, http1_response_bytes(&r->http));
     if (!r->http.keep_alive)
         session_finish(s);
 }
@@ -172,7 +197,7 @@ static bool respond_fail(struct session *s, uint16_t status, const struct http1_
         session_abort(s, w->now_ns);
         return false;
     }
-    http1_fail(status, req, &w->config.http, date_now(w), &r->http);
+    http1_fail(status, req, http_options(s), date_now(w), &r->http);
     response_queue(s, r);
     return true;
 }
@@ -220,16 +245,44 @@ static void entity_of(struct worker *w, const struct diskmap_object *object,
 }
 
 /* A request for several ranges needs room for them; the others do not pay for it. */
-static void decide(struct worker *w, struct response *r, struct http1_request *req)
+static void decide(struct session *s, struct response *r, const struct http1_request *req)
 {
+    struct worker *w = s->worker;
     const struct http1_entity *entity = r->object ? &r->entity : NULL;
     struct http1_ranges *multi = req->range.off ? mem_pool_get(&w->multis) : NULL;
 
-    http1_decide(req, entity, &w->config.http, date_now(w), multi, &r->http);
+    http1_decide(req, entity, http_options(s), date_now(w), multi, &r->http);
     if (multi && !r->http.multi)
         mem_pool_put(&w->multis, multi);
     else
         r->multi = multi;
+}
+
+/* Without TLS, all that there is to say is where to ask with it. False: the connection is gone. */
+static bool respond_redirect(struct session *s, const struct http1_request *req)
+{
+    struct worker *w = s->worker;
+    char *location = mem_pool_get(&w->locations);
+    struct response *r;
+
+    if (!location) {
+        stat_inc(&w->stats.drop_locations_full);
+        return respond_fail(s, 503, req);
+    }
+    r = response_new(s);
+    if (!r) {
+        mem_pool_put(&w->locations, location);
+        session_abort(s, w->now_ns);
+        return false;
+    }
+    http1_redirect(req, w->config.tls_port, http_options(s), date_now(w), location,
+                   LOCATION_BYTES_MAX, &r->http);
+    if (r->http.location)
+        r->location = location;
+    else
+        mem_pool_put(&w->locations, location);
+    response_queue(s, r);
+    return true;
 }
 
 /* False: the connection is gone. */
@@ -242,6 +295,8 @@ static bool respond(struct session *s, struct http1_request *req)
 
     if (w->draining)
         req->keep_alive = false;
+    if (w->config.redirect_https && !(s->flags & SESSION_SECURE))
+        return respond_redirect(s, req);
     if (req->method == HTTP1_GET || req->method == HTTP1_HEAD)
         rc = find_object(w, req, &object);
     if (rc < 0 && find_status(rc) != 404)
@@ -258,7 +313,7 @@ static bool respond(struct session *s, struct http1_request *req)
         entity_of(w, object, &r->entity);
     if (object && w->config.rates)
         r->bytes_per_s = rate_rules_find(w->config.rates, w->path, (uint32_t)strlen(w->path));
-    decide(w, r, req);
+    decide(s, r, req);
     response_queue(s, r);
     return true;
 }
@@ -396,16 +451,16 @@ static enum taken take_bytes(struct session *s, struct http1_request *req, bool 
 static void take_buffered(struct session *s)
 {
     struct request *q = s->request;
-    size_t used;
+    size_t n;
 
     if (!q || q->len == 0)
         return;
-    if (take_bytes(s, &q->http, &q->parsing, q->buf, q->len, &used) == TAKEN_GONE)
+    if (take_bytes(s, &q->http, &q->parsing, q->buf, q->len, &n) == TAKEN_GONE)
         return;
-    if (used)
-        tcp_recved(s->conn, (uint32_t)used);
-    memmove(q->buf, q->buf + used, q->len - used);
-    q->len -= (uint32_t)used;
+    if (n)
+        used(s, n);
+    memmove(q->buf, q->buf + n, q->len - n);
+    q->len -= (uint32_t)n;
     if (q->len == 0 && !q->in_body)
         request_free(s);
 }
@@ -419,33 +474,48 @@ static void keep(struct session *s, const uint8_t *data, uint32_t len)
     q->len += len;
 }
 
+bool session_keep(struct session *s, const uint8_t *data, uint32_t len)
+{
+    if (!request_get(s))
+        return false;
+    keep(s, data, len);
+    return true;
+}
+
+struct request *session_take_back(struct session *s)
+{
+    struct request *q = s->request;
+
+    s->request = NULL;
+    return q;
+}
+
 /* Parsed in the packet; what is left over is kept. */
 static void take_direct(struct session *s, const uint8_t *data, uint32_t len)
 {
     struct http1_request req;
     bool parsing = false;
-    size_t used;
+    size_t n;
 
-    if (take_bytes(s, &req, &parsing, (const char *)data, len, &used) == TAKEN_GONE)
+    if (take_bytes(s, &req, &parsing, (const char *)data, len, &n) == TAKEN_GONE)
         return;
-    tcp_recved(s->conn, (uint32_t)used);
-    if (used == len || !request_get(s))
+    used(s, n);
+    if (n == len || !request_get(s))
         return;
     s->request->parsing = parsing;
     if (parsing)
         s->request->http = req;
-    keep(s, data + used, len - (uint32_t)used);
+    keep(s, data + n, len - (uint32_t)n);
 }
 
-/* tcp_ops.recv */
-static void session_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint32_t len,
-                         uint64_t now_ns)
+/* The connection may be gone when it returns, and the session with it. */
+void session_take(struct session *s, const uint8_t *data, uint32_t len, uint64_t now_ns)
 {
-    struct session *s = user;
+    struct tcp_conn *conn = s->conn;
 
     s->worker->now_ns = now_ns;
     if (s->flags & SESSION_CLOSING) {
-        tcp_recved(conn, len);
+        used(s, len);
         return;
     }
     if (s->request && s->request->len) {
@@ -455,24 +525,22 @@ static void session_recv(void *user, struct tcp_conn *conn, const uint8_t *data,
         take_direct(s, data, len);
     }
     if (tcp_conn_state(conn) != TCP_CLOSED)
-        phase_update(s, now_ns);
+        session_settle(s, now_ns);
 }
 
-/* tcp_ops.recv_end: what was asked for is still delivered; then we close too. */
-static void session_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
+/* What was asked for is still delivered; then we close too. */
+void session_end_input(struct session *s, uint64_t now_ns)
 {
-    struct session *s = user;
-
     s->flags |= SESSION_PEER_DONE;
     if (s->response_count < RESPONSES_MAX)
         session_finish(s);
-    phase_update(s, now_ns);
+    session_settle(s, now_ns);
 }
 
-/* tcp_ops.sent: responses that arrived whole are forgotten; requests that waited for them go on. */
-static void session_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)
+/* Responses that arrived whole are forgotten; requests that waited for them go on. */
+void session_arrived(struct session *s, uint64_t offset, uint64_t now_ns)
 {
-    struct session *s = user;
+    struct tcp_conn *conn = s->conn;
     struct worker *w = s->worker;
     bool freed = false;
 
@@ -498,14 +566,22 @@ static void session_sent(void *user, struct tcp_conn *conn, uint64_t offset, uin
             (s->flags & SESSION_PEER_DONE || (w->draining && !s->first)))
             session_finish(s);
     }
-    phase_update(s, now_ns);
+    session_settle(s, now_ns);
 }
 
-/* --- the beginning, and waits that were too long
- * --------------------------------------------------- */
+/* --- the beginning, and waits that were too long ---------------------------------------------- */
 
-/* tcp_ops.accept */
-static void *session_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
+void session_begin(struct session *s, struct worker *w, struct tcp_conn *conn, uint64_t now_ns)
+{
+    *s = (struct session){.worker = w, .conn = conn};
+    timer_init(&s->timer);
+    phase_enter(s, PHASE_HEAD, now_ns);
+    stat_inc(&w->stats.sessions);
+}
+
+/* --- without TLS, TCP's words are the session's ----------------------------------------------- */
+
+static void *plain_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
 {
     struct worker *w = app;
     struct session *s = mem_pool_get(&w->sessions);
@@ -514,21 +590,45 @@ static void *session_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
         stat_inc(&w->stats.drop_sessions_full);
         return NULL;
     }
-    *s = (struct session){.worker = w, .conn = conn};
-    timer_init(&s->timer);
-    phase_enter(s, PHASE_HEAD, now_ns);
-    stat_inc(&w->stats.sessions);
+    session_begin(s, w, conn, now_ns);
     return s;
 }
 
+static void plain_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint32_t len,
+                       uint64_t now_ns)
+{
+    session_take(user, data, len, now_ns);
+}
+
+static void plain_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
+{
+    session_end_input(user, now_ns);
+}
+
+static void plain_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)
+{
+    session_arrived(user, offset, now_ns);
+}
+
+static void plain_closed(void *user, struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns)
+{
+    session_end(user);
+}
+
 const struct tcp_ops session_ops = {
-    .accept = session_accept,
-    .recv = session_recv,
-    .recv_end = session_recv_end,
+    .accept = plain_accept,
+    .recv = plain_recv,
+    .recv_end = plain_recv_end,
     .fill = stream_fill,
-    .sent = session_sent,
-    .closed = session_closed,
+    .sent = plain_sent,
+    .closed = plain_closed,
 };
+
+/* Over TLS, only when the handshake is over. */
+static bool can_answer(struct session *s)
+{
+    return !(s->flags & SESSION_SECURE) || secure_of(s)->stage == SECURE_OPEN;
+}
 
 static void phase_timeout(struct session *s, uint64_t now_ns)
 {
@@ -538,16 +638,17 @@ static void phase_timeout(struct session *s, uint64_t now_ns)
     case PHASE_IDLE:
         stat_inc(&w->stats.timeouts_idle);
         session_finish(s);
-        phase_update(s, now_ns);
+        session_settle(s, now_ns);
         break;
     case PHASE_HEAD:
         stat_inc(&w->stats.timeouts_head);
         w->now_ns = now_ns;
-        if (!s->request || s->request->in_body)
-            session_finish(s); /* it never said anything, or has its answer already */
+        /* It never said anything, or nothing in HTTP, or has its answer already. */
+        if (!s->request || s->request->in_body || !can_answer(s))
+            session_finish(s);
         else if (!respond_fail(s, 408, NULL))
             return;
-        phase_update(s, now_ns);
+        session_settle(s, now_ns);
         break;
     case PHASE_SEND:
         stat_inc(&w->stats.timeouts_send);
@@ -582,7 +683,7 @@ void session_drain(struct worker *w, uint64_t now_ns)
 
         if (s && !s->first) {
             session_finish(s);
-            phase_update(s, now_ns);
+            session_settle(s, now_ns);
         }
     }
 }

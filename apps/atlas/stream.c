@@ -6,11 +6,12 @@
  * stream_chunk_ready receives the read's data, puts the response's text in front of it and hands
  * both to TCP. Between the two lies the disk. A retransmission walks the same path.
  */
-#include "worker.h"
+#include "secure.h"
 
 /* A portion that ends at a block's end lets the next one begin there; smaller ones than this are
  * not cut, since a segment that is not full costs more than a block read twice. */
 #define ALIGN_FROM_BYTES (4 * DISKMAP_BLOCK_BYTES)
+#define GATHER_MAX       4 /* full records: a frame of 64 KB carries no more */
 
 static struct response *response_at(const struct session *session, uint64_t offset)
 {
@@ -30,7 +31,7 @@ struct portion {
     uint32_t body_bytes;
 };
 
-/* How much of `len` body bytes at `off` goes into one chunk. */
+/* How much of `len` bytes of the object from `off` on goes into one chunk. */
 static uint32_t body_portion(const struct diskmap_object *object, uint64_t off, uint64_t len,
                              bool last, uint32_t chunk_bytes)
 {
@@ -82,8 +83,12 @@ static bool fill_mapped(struct session *session, struct response *r, const struc
     return true;
 }
 
-static void promise(struct session *session, struct stream_read *read)
+static void keep_promises(struct session *session, uint64_t now_ns);
+
+static inline void promise(struct session *session, struct stream_read *read, uint64_t now_ns)
 {
+    const struct diskmap_object *object = read->io.object;
+
     read->next = NULL;
     if (session->promised)
         session->promised_last->next = read;
@@ -91,10 +96,23 @@ static void promise(struct session *session, struct stream_read *read)
         session->promised = read;
     session->promised_last = read;
     session->reads++;
-    read->response->refs++;
+    if (read->response)
+        read->response->refs++;
+    if (read->body_bytes && !object->mapped) {
+        diskmap_read(session->worker->dm, &read->io, now_ns);
+        return;
+    }
+    if (read->body_bytes)
+        read->mapped = object->mapped + read->io.off;
+    read->done = true;
+    keep_promises(session, now_ns);
 }
 
-static void keep_promises(struct session *session, uint64_t now_ns);
+/* For others: what is not static is not inlined here, and stream_fill is in every turn. */
+void stream_promise(struct session *session, struct stream_read *read, uint64_t now_ns)
+{
+    promise(session, read, now_ns);
+}
 
 /* tcp_ops.fill: TCP wants [offset, offset + len) of the stream. Promises the first part of it. */
 uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
@@ -111,80 +129,138 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
     if (fill_mapped(session, r, &p, offset, now_ns))
         return p.body_bytes;
     chunk = mem_chunk_get(&w->chunks);
-    if (!chunk)
+    if (!chunk) {
+        w->chunks_wanted = 1;
         return 0;
-    read = &w->reads[chunk->index];
-    *read = (struct stream_read){.chunk = chunk,
-                                 .session = session,
-                                 .response = r,
-                                 .offset = offset,
-                                 .text_bytes = p.text_bytes,
-                                 .body_bytes = p.body_bytes};
-    if (p.body_bytes)
-        read->io = (struct diskmap_read){
-            .object = r->object, .off = p.body_off, .len = p.body_bytes, .buf = chunk->data};
-    promise(session, read);
-    if (p.body_bytes && !r->object->mapped) {
-        diskmap_read(w->dm, &read->io, now_ns);
-    } else {
-        if (p.body_bytes)
-            read->mapped = r->object->mapped + p.body_off;
-        read->done = true;
-        keep_promises(session, now_ns);
     }
+    read = &w->reads[chunk->index];
+    *read = (struct stream_read){
+        .chunk = chunk,
+        .session = session,
+        .response = r,
+        .offset = offset,
+        .text_bytes = p.text_bytes,
+        .body_bytes = p.body_bytes,
+        .io = {.object = r->object, .off = p.body_off, .len = p.body_bytes, .buf = chunk->data}};
+    promise(session, read, now_ns);
     return p.text_bytes + p.body_bytes;
 }
 
 /* --- the disk has answered ------------------------------------------------------------------- */
 
-/* Hands one answer to TCP: the text is made again from the response's value, right in front of the
- * data, so that the two are one piece of memory. */
-static void answer(struct session *session, struct stream_read *read, uint64_t now_ns)
+static inline uint8_t *text_of(struct stream_read *read, uint64_t text_off)
 {
-    struct mem_chunk *chunk = read->chunk;
-    struct response *r = read->response;
-    uint8_t *body = chunk->data;
-    struct nmio_slice slices[2];
-    uint32_t count = 0;
+    uint8_t *body = read->chunk->data;
 
     if (read->body_bytes && !read->mapped)
-        body += diskmap_skew(r->object, read->io.off);
+        body += diskmap_skew(read->io.object, read->io.off);
     if (read->text_bytes) {
-        size_t n = http1_response_text(&r->http, read->offset - r->start, read->text_bytes,
+        size_t n = http1_response_text(&read->response->http, text_off, read->text_bytes,
                                        (char *)body - read->text_bytes);
 
         assert(n == read->text_bytes);
         (void)n;
     }
+    return body - read->text_bytes;
+}
+
+uint8_t *stream_text(struct stream_read *read, uint64_t text_off)
+{
+    return text_of(read, text_off);
+}
+
+/* Hands one answer to TCP: the text is made again from the response's value, right in front of the
+ * data, so that the two are one piece of memory. */
+static void answer_plain(struct session *session, struct stream_read *read, uint64_t now_ns)
+{
+    uint8_t *text = text_of(read, read->offset - read->response->start);
+    struct nmio_slice slices[2];
+    uint32_t count = 0;
+
     slices[count++] = (struct nmio_slice){
-        body - read->text_bytes, read->text_bytes + (read->mapped ? 0 : read->body_bytes), chunk};
+        text, read->text_bytes + (read->mapped ? 0 : read->body_bytes), read->chunk};
     if (read->mapped)
         slices[count++] = (struct nmio_slice){read->mapped, read->body_bytes, NULL};
     tcp_send(session->conn, read->offset, slices, count, now_ns);
-    response_put(session->worker, r);
 }
 
-/* The connection has ended: nobody wants the bytes. */
+/* The connection has ended, or the bytes have arrived without us: nobody wants them. */
 static void throw_away(struct session *session, struct stream_read *read)
 {
     stat_add(&session->worker->stats.bytes_thrown_away, read->body_bytes);
-    response_put(session->worker, read->response);
+    if (read->run)
+        records_forget(read);
     mem_chunk_put(read->chunk);
+}
+
+/* Records that lie end to end and are ready together. TCP makes frames of all that it gets at a
+ * time, and one record alone would be a small one. */
+struct gathered {
+    uint64_t offset, end;
+    uint32_t count;
+    struct nmio_slice slices[GATHER_MAX];
+};
+
+static void send_gathered(struct session *session, struct gathered *g, uint64_t now_ns)
+{
+    if (g->count > 0 && session->conn)
+        tcp_send(session->conn, g->offset, g->slices, g->count, now_ns);
+    for (uint32_t i = 0; i < g->count && !session->conn; i++)
+        mem_chunk_put(g->slices[i].owner);
+    g->count = 0;
+}
+
+static void answer_secure(struct session *session, struct stream_read *read, struct gathered *g,
+                          uint64_t now_ns)
+{
+    uint64_t offset = read->offset;
+    struct nmio_slice slice;
+
+    if (g->count == GATHER_MAX || (g->count && g->end != offset))
+        send_gathered(session, g, now_ns);
+    if (!records_seal(secure_of(session), read, &slice)) {
+        session_abort(session, now_ns);
+        return;
+    }
+    if (g->count == 0)
+        g->offset = offset;
+    g->end = offset + slice.len;
+    g->slices[g->count++] = slice;
+}
+
+static void keep_promise(struct session *session, struct stream_read *read, struct gathered *g,
+                         uint64_t now_ns)
+{
+    struct worker *w = session->worker;
+    struct response *response = read->response;
+
+    if (!session->conn || (read->run && !records_wanted(secure_of(session), read)))
+        throw_away(session, read);
+    else if (read->run)
+        answer_secure(session, read, g, now_ns);
+    else
+        answer_plain(session, read, now_ns);
+    if (response)
+        response_put(w, response);
 }
 
 /* Answers go to TCP in the order in which they were promised, whatever the disk made of it. */
 static void keep_promises(struct session *session, uint64_t now_ns)
 {
     struct stream_read *read;
+    struct gathered g;
 
+    g.count = 0; /* its slices, which are many words, need no value */
     while ((read = session->promised) && read->done) {
         session->promised = read->next;
+        keep_promise(session, read, &g, now_ns); /* may end the connection, not the session */
         session->reads--;
-        if (session->conn)
-            answer(session, read, now_ns);
-        else
-            throw_away(session, read);
     }
+    if (!(session->flags & SESSION_SECURE))
+        return;
+    send_gathered(session, &g, now_ns);
+    if (session->conn)
+        records_rest(secure_of(session));
 }
 
 /* A read has come back, for a connection that may have ended meanwhile. */

@@ -2,7 +2,7 @@
 /*
  * worker.c - the turn, and how a worker is put together.
  */
-#include "worker.h"
+#include "secure.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #define REQUESTS_MAX     8192 /* partly received at a time: beyond that somebody plays with us */
 #define RESPONSES_FACTOR 2    /* per connection on average; pipelining is rare */
 #define MULTIS_MAX       4096
+#define LOCATIONS_MAX    4096 /* redirects not acknowledged yet */
 
 const struct stat_desc worker_stat_descs[] = {WORKER_STATS(STAT_DESC, struct worker_stats){0}};
 
@@ -66,6 +67,8 @@ bool worker_turn(struct worker *w, uint64_t now_ns)
     eth_timers(w->eth, now_ns);
     tcp_timers(w->tcp, now_ns);
     session_timers(w, now_ns);
+    if (w->desk)
+        secure_turn(w, now_ns);
 
     tcp_pull(w->tcp, now_ns);
 
@@ -83,8 +86,10 @@ uint64_t worker_next_ns(const struct worker *w)
 {
     uint64_t next = tcp_next_ns(w->tcp);
 
-    if (tcp_starved(w->tcp) && w->chunks.in_use < w->chunks.capacity)
+    if (tcp_starved(w->tcp) && w->chunks.capacity - w->chunks.in_use >= w->chunks_wanted)
         return w->now_ns; /* buffers have come back for those who wait for them */
+    if (w->desk && tls_desk_busy(w->desk))
+        return w->now_ns;
     next = min_u64(next, timer_next_ns(&w->wheel));
     next = min_u64(next, eth_next_ns(w->eth));
     next = min_u64(next, nmio_next_ns(w->port));
@@ -107,7 +112,7 @@ bool worker_drained(const struct worker *w)
     for (int state = 0; state < TCP_STATES; state++)
         if (state != TCP_TIME_WAIT && counts[state] > 0)
             return false;
-    return w->sessions.in_use == 0;
+    return w->sessions.in_use == 0 && w->secures.in_use == 0;
 }
 
 /* --- putting it together ---------------------------------------------------------------------- */
@@ -129,6 +134,8 @@ size_t worker_arena_bytes(const struct worker_config *config)
            min_u64(conns, REQUESTS_MAX) * (sizeof(struct request) + 64) +
            responses_max(config) * (sizeof(struct response) + 64) +
            MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +
+           (config->redirect_https ? LOCATIONS_MAX * (LOCATION_BYTES_MAX + 64) : 0) +
+           secure_arena_bytes(config) +
            config->chunk_count * (chunk + sizeof(struct stream_read) + 64);
 }
 
@@ -151,6 +158,8 @@ static int open_pools(struct worker *w)
         rc = mem_pool_init(&w->responses, c->arena, sizeof(struct response), responses_max(c));
     if (rc == 0)
         rc = mem_pool_init(&w->multis, c->arena, sizeof(struct http1_ranges), MULTIS_MAX);
+    if (rc == 0 && c->redirect_https)
+        rc = mem_pool_init(&w->locations, c->arena, LOCATION_BYTES_MAX, LOCATIONS_MAX);
     return rc;
 }
 
@@ -215,7 +224,11 @@ static int open_tcp(struct worker *w, uint64_t now_ns)
     rc = tcpip_init(&w->tcp, &tcp, now_ns);
     if (rc < 0)
         return rc;
-    return tcp_listen(w->tcp, NULL, c->listen_port, &session_ops, w);
+    if (c->listen_port)
+        rc = tcp_listen(w->tcp, NULL, c->listen_port, &session_ops, w);
+    if (rc == 0 && c->tls_port)
+        rc = tcp_listen(w->tcp, NULL, c->tls_port, &secure_ops, w);
+    return rc;
 }
 
 static int open_disk(struct worker *w, char *why, size_t why_bytes)
@@ -247,9 +260,14 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     rc = open_pools(w);
     if (rc < 0)
         goto no_memory;
+    rc = secure_open(w);
+    if (rc < 0 && rc != -ENOMEM)
+        snprintf(why, why_bytes, "TLS needs a processor with AES, and threads: %s", strerror(-rc));
+    if (rc < 0)
+        goto no_memory;
     rc = open_disk(w, why, why_bytes);
     if (rc < 0)
-        return rc;
+        goto close_secure;
     rc = open_link(w, now_ns);
     if (rc == -EINVAL)
         snprintf(why, why_bytes,
@@ -268,6 +286,8 @@ close_link:
     eth_close(w->eth);
 close_disk:
     diskmap_close(w->dm);
+close_secure:
+    secure_close(w);
 no_memory:
     if (rc == -ENOMEM)
         snprintf(why, why_bytes,
@@ -282,6 +302,7 @@ void worker_stop(struct worker *w)
         return;
     w->stopped = true;
     tcpip_close(w->tcp);
+    secure_close(w);
     diskmap_close(w->dm);
 }
 

@@ -20,6 +20,7 @@
 #define ATLAS_WORKER_H
 
 #include "base/hist.h"
+#include "base/list.h"
 #include "base/timer.h"
 #include "diskmap/diskmap.h"
 #include "eth/eth.h"
@@ -29,6 +30,7 @@
 #include "nmio/nmio.h"
 #include "rate.h"
 #include "tcpip/tcpip.h"
+#include "tls/tls.h"
 
 #define WORKER_ADDRS_MAX 16
 /* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
@@ -38,8 +40,10 @@
 #define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
 /* Bodies are of no use here and are skipped, up to nginx's default. */
 #define REQUEST_BODY_MAX (1u << 20)
-#define RESPONSES_MAX    16 /* pipelined requests answered at a time, per connection */
-#define SESSION_PHASES   4
+/* Of an https URL that a request is sent to: the target, a name in DNS, and what is around them. */
+#define LOCATION_BYTES_MAX (TARGET_BYTES_MAX + 512)
+#define RESPONSES_MAX      16 /* pipelined requests answered at a time, per connection */
+#define SESSION_PHASES     4
 
 /* What a session waits for, and is ended if it waits too long. */
 enum session_phase {
@@ -69,7 +73,11 @@ struct worker_config {
     const struct ip_addr *gateway;  /* or NULL */
     const struct ip_addr *gateway6; /* or NULL: routers that advertise themselves */
     uint16_t vlan;                  /* 0: none */
-    uint16_t listen_port;
+    uint16_t listen_port;           /* 0: TLS only */
+    uint16_t tls_port;              /* 0: no TLS */
+    bool redirect_https;            /* requests that come without TLS are sent to tls_port */
+    struct tls_ctx *tls;            /* what new connections use; the worker holds it */
+    uint32_t tls_threads;           /* that compute the worker's handshakes; 0: its turns do */
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;
@@ -77,14 +85,19 @@ struct worker_config {
     uint32_t read_bytes; /* of one chunk: a multiple of a page */
     uint32_t chunk_count;
     struct worker_limits limits;
-    struct http1_options http;
+    struct http1_options http;  /* of responses without TLS */
+    struct http1_options https; /* and with it: these alone may have hsts */
     const char *cc;
     uint64_t secret[4];
     int64_t epoch_s; /* the wall clock at now_ns = 0 */
     void (*on_arp)(void *arg, const uint8_t *frame, uint32_t len);
     void *on_arp_arg;
 };
-#define CHUNKS_DEFAULT 256 /* with 60 KiB each, half of a 32 MiB last-level cache */
+/* Over TLS a chunk holds a record, of which the first block may begin anywhere; a second one is for
+ * what it is made into. */
+#define TLS_READ_BYTES_MIN (TLSREC_PLAIN_MAX + DISKMAP_BLOCK_BYTES)
+#define TLS_CHUNKS_MIN     2
+#define CHUNKS_DEFAULT     256 /* with 60 KiB each, half of a 32 MiB last-level cache */
 struct worker_limits worker_limits_default(void);
 
 #define WORKER_STATS(X, t)                                                                         \
@@ -94,13 +107,14 @@ struct worker_limits worker_limits_default(void);
     X(t, sessions_draining, "ended connections that still wait for a read to come back")           \
     X(t, disk_errors, "connections reset because the disk could not deliver")                      \
     X(t, bytes_asked, "bytes of responses that the windows asked for")                             \
-    X(t, bytes_thrown_away, "bytes read for connections that had ended meanwhile")                 \
+    X(t, bytes_thrown_away, "bytes read that nobody wanted any more")                              \
     X(t, timeouts_idle, "connections closed after the keep-alive time")                            \
     X(t, timeouts_head, "connections closed because a request did not arrive in time (408)")       \
     X(t, timeouts_send, "connections reset because the client took nothing for too long")          \
     X(t, timeouts_linger, "connections reset because the client did not close")                    \
     X(t, drop_requests_full, "connections reset because no request buffer was left")               \
     X(t, drop_responses_full, "connections reset because no response was left")                    \
+    X(t, drop_locations_full, "redirects that became 503 because no place for a URL was left")     \
     X(t, drop_sessions_full, "connections refused because no session was left")                    \
     X(t, drop_relay_full, "other workers' ARP and NDP packets that found no place in the inbox")   \
     X(t, turns, "turns of the loop")                                                               \
@@ -111,7 +125,29 @@ struct worker_stats {
 };
 extern const struct stat_desc worker_stat_descs[];
 
+/* What a worker does over TLS. */
+#define SECURE_STATS(X, t)                                                                         \
+    X(t, handshakes, "handshakes that came to their end")                                          \
+    X(t, resumed, "of these, with a session ticket")                                               \
+    X(t, failed, "handshakes that failed: an alert says why where there is one")                   \
+    X(t, plaintext, "of these, because the client spoke HTTP to the TLS port")                     \
+    X(t, handshakes_active, "handshakes begun and not ended")                                      \
+    X(t, alerts_out, "fatal alerts sent after the handshake")                                      \
+    X(t, key_updates, "KeyUpdates sent")                                                           \
+    X(t, records_sealed, "records sealed for the first time")                                      \
+    X(t, records_again, "records, or parts of them, sealed again")                                 \
+    X(t, differs, "connections reset because an object changed while it was sent")                 \
+    X(t, run_waits, "times that a connection had to wait for a run of its own to come back")       \
+    X(t, drop_runs_full, "connections ended because no run was left")                              \
+    X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
+    X(t, drop_memory, "connections refused because OpenSSL had no memory")
+struct secure_stats {
+    SECURE_STATS(STAT_FIELD, )
+};
+extern const struct stat_desc secure_stat_descs[];
+
 struct session;
+struct run;
 
 /* A response under way. The stream of a connection is its responses one after the other. */
 struct response {
@@ -121,6 +157,7 @@ struct response {
     const struct diskmap_object *object; /* pinned, or NULL */
     uint64_t bytes_per_s;                /* at most; 0: as fast as it goes */
     struct http1_ranges *multi;
+    char *location; /* of a redirect, or NULL */
     struct http1_entity entity;
     struct http1_response http;
 };
@@ -137,6 +174,11 @@ struct stream_read {
     uint32_t body_bytes;
     const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
     bool done;
+    /* Over TLS (records.c), where `offset` and what is promised are of the wire: */
+    struct run *run;          /* NULL: plain */
+    struct mem_chunk *sealed; /* where records are made apart from their text; NULL: in place */
+    uint64_t plain;           /* where the text begins in the run */
+    uint32_t wire_bytes;      /* promised */
 };
 
 /* Bytes of requests that cannot be used yet. */
@@ -152,6 +194,7 @@ struct request {
 enum session_flags {
     SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
     SESSION_PEER_DONE = 2, /* the client has sent its FIN */
+    SESSION_SECURE = 4,    /* it is a struct secure's */
 };
 
 struct session {
@@ -181,13 +224,21 @@ struct worker {
     bool draining;
     bool stopped;
     struct timer_wheel wheel; /* of the sessions */
-    struct mem_pool sessions, requests, responses, multis;
+    struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
+    uint32_t chunks_wanted;    /* by whoever was refused last, and is asked first */
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
     struct worker_stats stats;
     char path[TARGET_BYTES_MAX + 2]; /* of the request being handled */
+    /* TLS, if there is any: */
+    struct tls_ctx *tls;
+    struct tls_desk *desk;
+    struct tlsrec_engine *engine;
+    struct mem_pool secures, runs, keys;
+    struct list secures_open;
+    struct secure_stats secure_stats;
 };
 
 must_check int worker_open(struct worker **out, const struct worker_config *config, uint64_t now_ns,
@@ -205,22 +256,12 @@ uint64_t worker_next_ns(const struct worker *worker);
 /* No new connections; idle ones are closed, the others after their responses. */
 void worker_drain(struct worker *worker, uint64_t now_ns);
 bool worker_drained(const struct worker *worker);
+/* Connections that are accepted from now on use this one, which the worker holds. By the worker's
+ * thread. */
+void worker_set_tls(struct worker *worker, struct tls_ctx *ctx);
+/* Readable when a handshake's step is done; -1: there is none, or no thread does them. */
+int worker_tls_fd(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
-
-/* --- session.c -------------------------------------------------------------------------------- */
-
-extern const struct tcp_ops session_ops;
-void session_timers(struct worker *worker, uint64_t now_ns);
-void session_drain(struct worker *worker, uint64_t now_ns);
-void session_abort(struct session *session, uint64_t now_ns);
-void session_release(struct session *session); /* frees it if it has ended and no read is out */
-void response_put(struct worker *worker, struct response *response);
-
-/* --- stream.c --------------------------------------------------------------------------------- */
-
-uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
-                     uint64_t now_ns);
-void stream_chunk_ready(struct stream_read *read, uint64_t now_ns);
 
 #endif

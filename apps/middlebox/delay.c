@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * delay.c - a delay that is constant for each flow, so that no packet overtakes another one of
- * its flow. It is one of several bands, evenly spaced; which one, the flow's fate says, so that
- * both directions of a flow lie in the same band.
+ * delay.c - a delay that is constant for each flow, and jitter. The constant part is one of several
+ * bands, evenly spaced; which one, the flow's fate says, so that both directions of a flow lie in
+ * the same band. Jitter is drawn for each packet; one that would overtake the packet before it goes
+ * together with that, so that no packet overtakes another one of its flow.
  */
 #include "path.h"
 #include "units.h"
@@ -62,6 +63,38 @@ static bool delay_apply(struct path *path, struct transit *transit)
     transit->due_ns += path_delay_ns(path, transit->flow);
     return true;
 }
+
+/* --- jitter ----------------------------------------------------------------------------------- */
+
+static bool parse_jitter(struct path_settings *settings, const char *text)
+{
+    return parse_duration(&settings->jitter_ns, text);
+}
+
+static bool jitter_wanted(const struct path_settings *settings)
+{
+    return settings->jitter_ns > 0;
+}
+
+static bool jitter_apply(struct path *path, struct transit *transit)
+{
+    uint64_t *last_ns = &transit->flow->due_ns[path->direction];
+
+    transit->due_ns += rand_below(&transit->rand, path->settings.jitter_ns + 1);
+    transit->due_ns = max_u64(transit->due_ns, *last_ns);
+    *last_ns = transit->due_ns;
+    return true;
+}
+
+static const struct path_option jitter_options[] = {
+    {"jitter", "MS", "up to so much more, drawn for each packet; flows keep their order",
+     "milliseconds, as in 1 or 0.5", parse_jitter},
+    {0},
+};
+
+const struct stage stage_jitter = {"jitter", jitter_options, jitter_wanted, jitter_apply};
+
+/* --- delay ------------------------------------------------------------------------------------ */
 
 static const struct path_option options[] = {
     {"delay", "MS|MIN-MAX", "one way, in each direction; a range: each flow has its own",

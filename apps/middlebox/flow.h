@@ -47,10 +47,11 @@ void frame_parse(struct frame_info *info, const uint8_t *frame, uint32_t len, ui
 struct flow {
     uint64_t key; /* 0: this place is free */
     uint64_t fate;
-    uint32_t count[DIRECTIONS]; /* packets so far */
-    bool bad[DIRECTIONS];       /* the channel's state: see loss.c */
+    uint32_t count[DIRECTIONS];  /* packets so far */
+    bool bad[DIRECTIONS];        /* the channel's state: see loss.c */
+    uint64_t due_ns[DIRECTIONS]; /* when the last packet leaves: see delay.c */
 };
-static_assert(sizeof(struct flow) == 32, "two fill a cache line");
+static_assert(sizeof(struct flow) == 48, "a set of four is three cache lines");
 
 #define FLOW_WAYS 4
 

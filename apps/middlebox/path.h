@@ -10,7 +10,8 @@
  *
  * The stages, in the order in which a packet meets them:
  *
- *     path MTU -> loss -> burst -> rate, queue, ECN -> delay -> duplicate -> corrupt -> reorder
+ *     path MTU -> loss -> burst -> rate, queue, ECN -> delay -> jitter -> duplicate -> corrupt ->
+ *     reorder
  *
  * Chance comes from a generator that is seeded anew for every packet and stage (see flow.h), so
  * that a stage switched on or off does not change what another one decides.
@@ -58,6 +59,7 @@ struct path_settings {
     uint64_t delay_min_ns;
     uint64_t delay_max_ns;
     uint32_t bands;
+    uint64_t jitter_ns;
     double duplicate;
     double corrupt;
     double reorder;
@@ -123,7 +125,7 @@ struct stage {
     bool (*apply)(struct path *path, struct transit *transit);
 };
 
-#define STAGES_MAX 8
+#define STAGES_MAX 9
 
 struct path {
     struct path_settings settings;
@@ -132,7 +134,7 @@ struct path {
     uint64_t seed;
     struct {
         bool (*apply)(struct path *path, struct transit *transit);
-        uint32_t salt;
+        uint64_t salt;
     } active[STAGES_MAX];
     uint32_t active_count;
     struct rate_state rate;
@@ -178,7 +180,7 @@ uint64_t path_delay_ns(const struct path *path, const struct flow *flow);
 void path_damage(uint8_t *frame, uint32_t len, uint64_t damage);
 
 /* private: for path.c and the stages */
-extern const struct stage stage_mtu, stage_loss, stage_burst, stage_rate, stage_delay,
+extern const struct stage stage_mtu, stage_loss, stage_burst, stage_rate, stage_delay, stage_jitter,
     stage_duplicate, stage_corrupt, stage_reorder;
 must_check int rate_init(struct path *path, struct mem_arena *arena);
 size_t rate_arena_bytes(const struct path_settings *settings);

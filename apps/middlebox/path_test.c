@@ -136,6 +136,59 @@ static void test_reorder(void **state)
     path_test_close(&t);
 }
 
+/* Drawn for each packet; one that would overtake the one before it goes together with that. */
+static void test_jitter(void **state)
+{
+    struct path_settings settings = path_test_settings(&stage_jitter, "jitter", "2");
+    uint64_t last_ns = 0, least_ns = UINT64_MAX, most_ns = 0;
+    uint32_t together = 0;
+    struct path_test t;
+
+    settings.delay_min_ns = settings.delay_max_ns = 10 * MS;
+    path_test_open(&t, &settings, 1);
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint64_t now_ns = i * MS, late_ns;
+        struct transit transit;
+
+        assert_true(path_test_packet(&t, &transit, 100, now_ns));
+        late_ns = transit.due_ns - now_ns - 10 * MS;
+        assert_in_range(late_ns, 0, 2 * MS);
+        assert_true(transit.due_ns >= last_ns);
+        together += transit.due_ns == last_ns;
+        last_ns = transit.due_ns;
+        least_ns = min_u64(least_ns, late_ns);
+        most_ns = max_u64(most_ns, late_ns);
+    }
+    assert_in_range(least_ns, 0, MS / 50);
+    assert_in_range(most_ns, 2 * MS - MS / 50, 2 * MS);
+    /* The packet before is later than this one with probability 1/8, and then there is the one
+     * before that. */
+    assert_in_range(together, 1000, 1500);
+    path_test_close(&t);
+}
+
+/* Directions and flows do not wait for each other. */
+static void test_jitter_is_per_flow(void **state)
+{
+    struct path_settings settings = path_test_settings(&stage_jitter, "jitter", "1000");
+    struct transit first, second;
+    struct flow other = {.key = 2, .fate = 1};
+    struct path_test t;
+
+    path_test_open(&t, &settings, 1);
+    t.flow.due_ns[TO_LEFT] = 5000 * MS;
+    assert_true(path_test_packet(&t, &first, 100, 0));
+    assert_in_range(first.due_ns, 1, 1000 * MS);
+    t.flow = other;
+    assert_true(path_test_packet(&t, &second, 100, 0));
+    assert_int_equal(second.due_ns, first.due_ns); /* the same fate, the same number */
+    t.flow = (struct flow){.key = 1, .fate = 1};
+    t.flow.due_ns[TO_RIGHT] = 5000 * MS;
+    assert_true(path_test_packet(&t, &first, 100, 0));
+    assert_int_equal(first.due_ns, 5000 * MS);
+    path_test_close(&t);
+}
+
 /* The copy leaves when the packet should have; the packet itself may be late or damaged. */
 static void test_duplicate(void **state)
 {
@@ -245,6 +298,9 @@ static void test_wrong_values(void **state)
     assert_true(path_test_refused(&stage_delay, "bands", "65"));
     assert_true(path_test_refused(&stage_mtu, "path-mtu", "67"));
     assert_null(path_settings_check(&settings));
+    settings.jitter_ns = NS_PER_S; /* 9 s in all */
+    assert_non_null(path_settings_check(&settings));
+    settings.jitter_ns = 0;
     settings.reorder = 0.1;
     settings.reorder_by_ns = NS_PER_S; /* 9 s in all */
     assert_non_null(path_settings_check(&settings));
@@ -258,6 +314,8 @@ int main(void)
         cmocka_unit_test(test_many_bands),
         cmocka_unit_test(test_order_is_kept),
         cmocka_unit_test(test_reorder),
+        cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_jitter_is_per_flow),
         cmocka_unit_test(test_duplicate),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_damage_to_short_frames),

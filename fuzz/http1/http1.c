@@ -8,8 +8,9 @@
 
 #include "http1/http1.h"
 
-#define CHECK(x)   ((x) ? (void)0 : abort())
-#define PATH_BYTES 512
+#define CHECK(x)       ((x) ? (void)0 : abort())
+#define PATH_BYTES     512
+#define LOCATION_BYTES 512
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -39,9 +40,22 @@ static void check_response(const struct http1_response *r)
     free(slices);
 }
 
+/* Whatever was asked for, a redirect is one line of printable bytes. */
+static void check_redirect(const struct http1_request *req, const struct http1_options *options)
+{
+    struct http1_response r;
+    char location[LOCATION_BYTES];
+    http1_redirect(req, 8443, options, 784111778, location, sizeof(location), &r);
+    check_response(&r);
+    CHECK(r.status >= 400 ? !r.location : r.location == location);
+    for (const char *p = r.location; p && *p; p++)
+        CHECK(*p > ' ' && *p < 0x7f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    const struct http1_options options = {.server = "f", .cache_control = "a", .cors = len % 2};
+    const struct http1_options options = {
+        .server = "f", .cache_control = "a", .cors = len % 2, .hsts = len % 3 == 0};
     struct http1_request req, slow;
     struct http1_response r;
     struct http1_ranges multi;
@@ -68,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         http1_decide(&req, size == 897 ? NULL : &entity, &options, 784111778, &multi, &r);
         check_response(&r);
     }
+    check_redirect(&req, &options);
     if (http1_body_init(&body, &req, 4096) == 0) {
         int64_t taken = http1_body_feed(&body, (const char *)data + rc, len - (size_t)rc);
         CHECK(taken < 0 || body.done || taken == (int64_t)len - rc);

@@ -31,6 +31,7 @@ static const struct path_settings settings = {
     .ecn_mark = {AMOUNT_PACKETS, 2},
     .delay_max_ns = 20 * NS_PER_MS,
     .bands = 4,
+    .jitter_ns = NS_PER_MS,
     .duplicate = 0.1,
     .reorder = 0.1,
     .reorder_by_ns = NS_PER_MS,

@@ -254,7 +254,7 @@ static void take_packet(struct bottleneck *b, struct flow *f, const struct packe
     f->delivered_ns = b->now_ns;
     f->first_sent_ns = p->sent_ns;
     ack->delivered += BOTTLENECK_MSS;
-    ack->ece |= p->ce;
+    f->echo |= p->ce;
     ack->rtt_us = (uint32_t)((b->now_ns - p->sent_ns) / NS_PER_US);
     ack->prior_delivered = p->delivered;
     ack->tx_in_flight = p->tx_in_flight;
@@ -288,7 +288,7 @@ static void react(struct bottleneck *b, struct flow *f, const struct cc_ack *ack
     }
     if (ack->lost && f->newest_lost >= f->recover)
         enter_recovery(b, f, ack->flight_before);
-    if (ack->ece && !f->in_recovery && f->acked > f->ecn_recover) {
+    if (f->echo && !f->in_recovery && f->acked > f->ecn_recover) {
         f->ecn_recover = f->tail;
         f->cc.algorithm->on_ecn(&f->cc, ack->flight_before, b->now_ns);
     }
@@ -326,6 +326,7 @@ static void flow_acked(struct bottleneck *b, struct flow *f)
     if (ack.rate_interval_ns < f->min_rtt_us * NS_PER_US)
         ack.rate_interval_ns = 0;
     react(b, f, &ack);
+    f->echo = false;
     ack.in_recovery = f->in_recovery;
     f->cc.algorithm->on_ack(&f->cc, &ack);
     if (f->in_recovery && !f->after_rto && !f->cc.algorithm->own_recovery)

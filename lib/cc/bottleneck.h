@@ -44,6 +44,7 @@ struct flow {
     uint64_t next_send_ns, rto_ns, last_sent_ns;
     uint32_t srtt_us, min_rtt_us;
     uint64_t recover, ecn_recover, newest_lost; /* packet numbers */
+    bool echo;                                  /* the ACK that is being taken bears a mark back */
     bool in_recovery, after_rto, opened, window_limited;
     uint32_t recover_flight;
     uint64_t prr_delivered, prr_out;

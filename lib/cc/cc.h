@@ -48,7 +48,6 @@ struct cc_ack {
     uint32_t srtt_us;
     bool in_recovery;    /* fast recovery, or the slow start after a timeout */
     bool window_limited; /* the window was what kept more from being sent (RFC 7661) */
-    bool ece;            /* it carries an ECN echo (each such ACK; cc_on_ecn is once a round) */
     /* The rate sample; rate_interval_ns 0: no rate. The rest holds if `delivered` is not 0. */
     uint64_t rate_delivered; /* bytes delivered during the interval */
     uint64_t rate_interval_ns;

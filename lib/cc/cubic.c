@@ -131,7 +131,7 @@ static void grow_estimate(struct cc *cc, uint32_t acked)
 {
     struct cubic *s = cubic(cc);
     struct epoch *e = &s->epoch;
-    uint64_t per_segment = ALPHA_DENOMINATOR * (uint64_t)cc->cwnd;
+    uint64_t per_segment = ALPHA_DENOMINATOR * (uint64_t)cc_used(cc);
 
     s->est_acked +=
         (uint64_t)acked * (e->w_est < e->cwnd_prior ? ALPHA_NUMERATOR : ALPHA_DENOMINATOR);
@@ -175,10 +175,10 @@ static void avoid_congestion(struct cc *cc, uint32_t acked, uint64_t now_ns)
     if (target <= cc->cwnd)
         return;
     s->credit += (uint64_t)(target - cc->cwnd) * acked;
-    if (s->credit >= cc->cwnd) {
-        uint64_t grow = s->credit / cc->cwnd;
+    if (s->credit >= cc_used(cc)) {
+        uint64_t grow = s->credit / cc_used(cc);
 
-        s->credit -= grow * cc->cwnd;
+        s->credit -= grow * cc_used(cc);
         cc->cwnd = cc_window(cc, min_u64(cc->cwnd + grow, target));
     }
 }

@@ -248,6 +248,7 @@ static void the_first_slow_start_is_careful(void **state)
             ack.snd_una = una;
             ack.snd_nxt = nxt;
             ack.rtt_us = ack.srtt_us = una <= 28000 ? 40000 : 50000;
+            ack.min_rtt_us = 40000;
             cc_cubic.on_ack(&cc, &ack);
             nxt = una + cc.cwnd / MSS * MSS;
         }

@@ -4,9 +4,10 @@
  *
  * A value beside a window. In each round, which is the time in which one window's bytes are
  * acknowledged, it compares the least round-trip time with that of the round before. A rise means a
- * queue: growth slows to a quarter (Conservative Slow Start) for at most five rounds, at the end of
- * which slow start is over; if the round-trip time falls below where it was, it was jitter, and
- * slow start resumes. RFC 9406 4.3: for the first slow start only; later ones know ssthresh.
+ * queue: growth slows to a quarter (Conservative Slow Start) for at most five rounds, and then slow
+ * start is over, or sooner when the round-trip time has doubled; if it falls below where it was, it
+ * was jitter, and slow start resumes. RFC 9406 4.3: for the first slow start only; later ones know
+ * ssthresh.
  */
 #ifndef CC_HYSTART_H
 #define CC_HYSTART_H

@@ -6,11 +6,12 @@
 struct sender {
     struct hystart h;
     uint64_t una;
+    uint32_t path_rtt_us;
 };
 
 static void begin(struct sender *s)
 {
-    *s = (struct sender){.una = 0};
+    *s = (struct sender){.path_rtt_us = UINT32_MAX};
     hystart_open(&s->h);
 }
 
@@ -19,9 +20,12 @@ static enum hystart_phase ack(struct sender *s, uint32_t rtt_us)
     unsigned out = s->una ? 10 : 9;
 
     s->una += MSS;
-    return hystart_on_ack(
-        &s->h,
-        &(struct cc_ack){.snd_una = s->una, .snd_nxt = s->una + out * MSS, .rtt_us = rtt_us});
+    if (rtt_us)
+        s->path_rtt_us = min_u32(s->path_rtt_us, rtt_us);
+    return hystart_on_ack(&s->h, &(struct cc_ack){.snd_una = s->una,
+                                                  .snd_nxt = s->una + out * MSS,
+                                                  .rtt_us = rtt_us,
+                                                  .min_rtt_us = s->path_rtt_us});
 }
 
 static enum hystart_phase acks(struct sender *s, unsigned count, uint32_t rtt_us)
@@ -88,6 +92,25 @@ static void css_ends_slow_start(void **state)
     assert_int_equal(ack(&s, 50000), HYSTART_DONE);
 }
 
+/* Twice the path's round trip, at the eighth sample; on a short path, 16 ms more than it. */
+static void css_ends_when_the_round_trip_has_doubled(void **state)
+{
+    static const struct {
+        uint32_t path_us, css_us, done_us;
+    } CASES[] = {{1000, 8000, 17000}, {16000, 30000, 32000}, {40000, 50000, 80000}};
+
+    for (size_t i = 0; i < array_len(CASES); i++) {
+        struct sender s;
+
+        begin(&s);
+        acks(&s, 10, CASES[i].path_us);
+        assert_int_equal(acks(&s, 10, CASES[i].css_us), HYSTART_CSS);
+        assert_int_equal(acks(&s, 10, CASES[i].done_us - 1), HYSTART_CSS);
+        assert_int_equal(acks(&s, 7, CASES[i].done_us), HYSTART_CSS);
+        assert_int_equal(ack(&s, CASES[i].done_us), HYSTART_DONE);
+    }
+}
+
 /* Below the baseline, which is where it was when CSS began, it was jitter. */
 static void css_gives_way_to_slow_start(void **state)
 {
@@ -126,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_rise_is_seen_at_the_eighth_sample),
         cmocka_unit_test(one_fast_segment_is_proof),
         cmocka_unit_test(css_ends_slow_start),
+        cmocka_unit_test(css_ends_when_the_round_trip_has_doubled),
         cmocka_unit_test(css_gives_way_to_slow_start),
         cmocka_unit_test(few_samples_prove_nothing),
     };

@@ -11,7 +11,9 @@
 #define NEWRENO_BETA_ECN_PERCENT 80 /* RFC 8511 3: an AQM's mark tells of a shorter queue */
 
 struct newreno {
-    uint64_t counted; /* acknowledged since the window last grew, in congestion avoidance */
+    /* Acknowledged since the window last grew, in congestion avoidance. A reduction keeps it: what
+     * was earned by the greater window is worth no less in the smaller one. */
+    uint64_t counted;
     uint32_t prior_cwnd, prior_ssthresh;
     bool after_rto; /* in_recovery means the slow start after a timeout */
 };
@@ -46,8 +48,8 @@ static void newreno_grow(struct cc *cc, uint32_t acked)
         acked -= grow;
     }
     s->counted += acked;
-    if (s->counted >= cc->cwnd) {
-        s->counted = min_u64(s->counted - cc->cwnd, cc->cwnd);
+    if (s->counted >= cc_used(cc)) {
+        s->counted = min_u64(s->counted - cc_used(cc), cc->cwnd);
         cc->cwnd = cc_window(cc, cc->cwnd + cc->mss);
     }
 }
@@ -68,7 +70,6 @@ static void newreno_reduce(struct cc *cc, uint32_t flight, uint32_t beta_percent
 
     s->prior_cwnd = cc->cwnd;
     s->prior_ssthresh = cc->ssthresh;
-    s->counted = 0;
     cc->ssthresh = cc_threshold(cc, (uint64_t)flight * beta_percent / 100);
 }
 
@@ -103,6 +104,7 @@ static void newreno_on_rto(struct cc *cc, uint32_t flight, bool first, uint64_t 
     if (first)
         newreno_reduce(cc, flight, NEWRENO_BETA_PERCENT);
     s->after_rto = true;
+    s->counted = 0;
     cc->cwnd = cc->mss;
 }
 

@@ -157,6 +157,43 @@ static void silence_begins_again(void **state)
     assert_int_equal(cc.cwnd, 4000);
 }
 
+/* Of a window of four segments and a half four are in use: their ACKs make a round trip. */
+static void only_whole_segments_are_in_use(void **state)
+{
+    struct cc cc;
+    struct cc_ack ack;
+
+    open_at(&cc, 4 * MSS + MSS / 2, MSS);
+    ack = full_ack(&cc, 4 * MSS - 1, 0);
+    cc_newreno.on_ack(&cc, &ack);
+    assert_int_equal(cc.cwnd, 4 * MSS + MSS / 2);
+    ack = full_ack(&cc, 1, 0);
+    cc_newreno.on_ack(&cc, &ack);
+    assert_int_equal(cc.cwnd, 5 * MSS + MSS / 2);
+}
+
+/* What was acknowledged towards the next segment counts after a loss, but not after a timeout. */
+static void a_loss_keeps_what_was_counted(void **state)
+{
+    for (int timeout = 0; timeout < 2; timeout++) {
+        struct cc cc;
+        struct cc_ack ack;
+
+        open_at(&cc, 10 * MSS, MSS);
+        ack = full_ack(&cc, 5 * MSS, 0);
+        cc_newreno.on_ack(&cc, &ack);
+        if (timeout)
+            cc_newreno.on_rto(&cc, 10 * MSS, true, 0);
+        else
+            cc_newreno.on_loss(&cc, 10 * MSS, 0);
+        cc_newreno.on_recovered(&cc, 0);
+        cc.cwnd = cc.ssthresh = 5 * MSS;
+        ack = full_ack(&cc, MSS, 0);
+        cc_newreno.on_ack(&cc, &ack);
+        assert_int_equal(cc.cwnd, timeout ? 5 * MSS : 6 * MSS);
+    }
+}
+
 /* In recovery the rate is that of the window which recovery aims at, not of the way down to it. */
 static void recovery_is_paced_at_its_aim(void **state)
 {
@@ -186,6 +223,8 @@ int main(void)
         cmocka_unit_test(a_mark_reduces_less),
         cmocka_unit_test(a_mistake_is_undone),
         cmocka_unit_test(silence_begins_again),
+        cmocka_unit_test(only_whole_segments_are_in_use),
+        cmocka_unit_test(a_loss_keeps_what_was_counted),
         cmocka_unit_test(recovery_is_paced_at_its_aim),
         cmocka_unit_test(it_survives_anything),
     };

@@ -19,6 +19,16 @@ static inline uint32_t cc_window(const struct cc *cc, uint64_t bytes)
     return (uint32_t)max_u64(min_u64(bytes, CC_WINDOW_MAX), cc->mss);
 }
 
+/*
+ * The part of the window that is in use: whole segments. A round trip acknowledges no more than
+ * that, and growing by one for each round trip means to compare with it; where a window is four
+ * segments and a half, the half would make it a tenth slower.
+ */
+static inline uint32_t cc_used(const struct cc *cc)
+{
+    return cc->cwnd - cc->cwnd % cc->mss;
+}
+
 /* RFC 5681 equation (4): never below two segments */
 static inline uint32_t cc_threshold(const struct cc *cc, uint64_t bytes)
 {

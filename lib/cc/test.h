@@ -79,7 +79,6 @@ static inline struct cc_ack wild_ack(struct rand *r)
         .srtt_us = (uint32_t)wild(r, UINT32_MAX),
         .in_recovery = wild(r, 1),
         .window_limited = wild(r, 1),
-        .ece = wild(r, 1),
         .rate_delivered = wild(r, UINT64_MAX),
         .rate_interval_ns = wild(r, UINT64_MAX),
         .delivered_total = wild(r, UINT64_MAX),
@@ -108,7 +107,7 @@ static inline void wild_event(struct cc *cc, struct rand *r)
         a->on_ecn(cc, ack.flight, ack.now_ns);
         break;
     case 3:
-        a->on_rto(cc, ack.flight, ack.ece, ack.now_ns);
+        a->on_rto(cc, ack.flight, wild(r, 1), ack.now_ns);
         break;
     case 4:
         a->on_undo(cc, ack.now_ns);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * dev_fault.c - a device that is slow, overtakes itself and fails, as its seed says.
+ * dev_fault.c - a device that is slow, overtakes itself, fails and changes, as its seed says.
  *
  * What happens to a read is drawn when it is posted, so that it depends on the seed and the order
  * of reads alone. Over a volume in memory a run can be repeated exactly; over a disk, a read comes
@@ -19,6 +19,7 @@ struct pending {
     uint64_t due_ns;
     uint64_t order;
     bool arrived; /* from the device beneath */
+    bool changed;
 };
 
 struct fault {
@@ -50,6 +51,7 @@ static void fault_read(struct device *dev, struct diskmap_read *read, uint64_t n
     error = rand_chance(&f->rand, f->config.error);
     *p = (struct pending){
         .read = read, .due_ns = now_ns + delay, .order = f->order++, .arrived = error};
+    p->changed = f->config.change_at_ns && now_ns >= f->config.change_at_ns;
     if (error) {
         memset(read->buf, FAULT_SCRIBBLE, diskmap_span(read->object, read->off, read->len));
         read->result = -EIO;
@@ -102,6 +104,14 @@ static struct pending *fault_next(const struct fault *f)
     return next;
 }
 
+static void change_bytes(const struct diskmap_read *read)
+{
+    uint32_t count = diskmap_span(read->object, read->off, read->len);
+
+    for (uint32_t i = 0; i < count; i++)
+        read->buf[i] = (uint8_t)~read->buf[i];
+}
+
 static uint32_t fault_reap(struct device *dev, struct diskmap_read **done, uint32_t max,
                            uint64_t now_ns)
 {
@@ -114,6 +124,8 @@ static uint32_t fault_reap(struct device *dev, struct diskmap_read **done, uint3
 
         if (!p || p->due_ns > now_ns)
             break;
+        if (p->changed)
+            change_bytes(p->read);
         done[count++] = p->read;
         *p = f->pending[--f->count];
     }

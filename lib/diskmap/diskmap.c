@@ -75,7 +75,7 @@ static int faults_open(struct diskmap *dm, const struct diskmap_config *config)
         if (dm->devices[i])
             rc = fault_open(&dm->devices[i], dm->devices[i], config);
     }
-    if (rc || !dm->devices[DEVICE_RAM] || !set->count)
+    if (rc || !set->count)
         return rc;
     dm->objects_copy = malloc(set->count * sizeof(*dm->objects_copy));
     if (!dm->objects_copy)
@@ -83,6 +83,7 @@ static int faults_open(struct diskmap *dm, const struct diskmap_config *config)
     for (uint64_t i = 0; i < set->count; i++) {
         dm->objects_copy[i] = set->objects[i];
         dm->objects_copy[i].pub.mapped = NULL;
+        dm->objects_copy[i].pub.immutable &= !config->fault->change_at_ns;
     }
     dm->objects = dm->objects_copy;
     return 0;

@@ -58,6 +58,9 @@ struct diskmap_fault_config {
     double error;          /* probability that a read ends with -EIO */
     uint64_t delay_min_ns; /* each read takes between min and max: they overtake each other */
     uint64_t delay_max_ns;
+    /* Reads posted from then on find other bytes, as in a file that was written to; 0: never. No
+     * object is immutable then. */
+    uint64_t change_at_ns;
 };
 
 struct diskmap_config {
@@ -92,7 +95,10 @@ struct diskmap_object {
     uint64_t bytes;
     int64_t mtime_s;  /* Unix time, for Last-Modified */
     uint64_t etag[2]; /* changes whenever the bytes may have changed */
-    uint32_t align;   /* granularity of reads, a power of two, 512 to 4096 */
+    /* Its bytes stay what they are while it is pinned: a volume's, whose writers see that it is
+     * being read. A directory's file is whatever somebody makes of it meanwhile. */
+    bool immutable;
+    uint32_t align; /* granularity of reads, a power of two, 512 to 4096 */
     const uint8_t
         *mapped; /* ram: without faults: the bytes themselves, valid while pinned; else NULL */
 };

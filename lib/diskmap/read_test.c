@@ -320,6 +320,35 @@ static void faults_follow_their_seed(void **state)
     worker_end(&w);
 }
 
+/* An object that may change says so, and does when it is told to: in reads posted from then on. */
+static void faults_change_objects(void **state)
+{
+    struct diskmap_fault_config fault = {.seed = 1, .delay_min_ns = 5, .delay_max_ns = 5};
+    struct diskmap_read reads[2], *done[2];
+    struct worker w;
+
+    worker_begin(&w, true);
+    worker_open(&w, 8, &fault);
+    assert_true(find(&w, "/11")->immutable);
+    worker_close(&w);
+    fault.change_at_ns = 1000;
+    worker_open(&w, 8, &fault);
+    for (uint32_t i = 0; i < 2; i++) {
+        reads[i] = (struct diskmap_read){.object = find(&w, "/11"),
+                                         .off = 4096,
+                                         .len = 5000,
+                                         .buf = w.buffers + i * TEST_BUFFER_BYTES};
+        assert_false(reads[i].object->immutable);
+        diskmap_read(w.dm, &reads[i], 999 + i);
+    }
+    diskmap_kick(w.dm, 1000);
+    assert_int_equal(diskmap_reap(w.dm, done, 2, 1005), 2);
+    assert_true(bytes_match(reads[0].buf, SEED + 11, 4096, 5000));
+    for (uint32_t i = 0; i < 5000; i++)
+        assert_int_equal(reads[0].buf[i] ^ reads[1].buf[i], 0xff);
+    worker_end(&w);
+}
+
 static void faults_work_over_a_disk(void **state)
 {
     struct diskmap_fault_config fault = {.seed = 1, .delay_max_ns = 9};
@@ -359,6 +388,7 @@ int main(void)
         cmocka_unit_test(the_thread_that_opens_need_not_be_the_one_that_reads),
         cmocka_unit_test(several_volumes_are_one_set),
         cmocka_unit_test(faults_follow_their_seed),
+        cmocka_unit_test(faults_change_objects),
         cmocka_unit_test(faults_work_over_a_disk),
         cmocka_unit_test(a_volume_that_shrinks_gives_errors),
     };

@@ -89,6 +89,7 @@ static int load_index(struct loading *l)
         if (l->before && set_find(set, o.path, o.path_bytes) != PATHMAP_NONE)
             continue;
         o.pub.align = l->volume->align;
+        o.pub.immutable = true;
         if (l->volume->ram)
             o.pub.mapped = l->volume->ram + o.base;
         set->objects[set->count] = o;

@@ -11,12 +11,13 @@
  * http1_body finds their end and nothing else.
  *
  * A response is a value, and its bytes are a function of it. http1_decide looks at the request and
- * the entity, and everything it concludes is in 80 bytes. From then on the request may be
+ * the entity, and everything it concludes is in 88 bytes. From then on the request may be
  * forgotten, and any byte of the stream "head, body" may be asked for at any time, in any order,
  * any number of times: http1_response_piece says whether the bytes from some offset are text, to be
  * made by http1_response_text, or bytes of the entity, to be read from the disk. TCP keeps no send
  * buffer; a retransmission asks again and gets the same bytes. For that, what the value points at
- * (entity, options, ranges) stays in place and unchanged until the last byte is acknowledged.
+ * (entity, options, ranges, location) stays in place and unchanged until the last byte is
+ * acknowledged.
  *
  * The order of calls for a connection:
  *
@@ -24,7 +25,7 @@
  *     http1_parse                until it returns other than 0
  *       < 0   http1_fail, send, close
  *       > 0   that many bytes are used up
- *     http1_decide               while the head is still where it was
+ *     http1_decide               while the head is still where it was; or http1_redirect
  *     http1_body_init, _feed     if there is a body, until it is done; http1_continue first where a
  *                                100 is owed; on an error http1_fail instead of what was decided
  *     send, then close or begin again, as response.keep_alive says
@@ -197,6 +198,8 @@ struct http1_options {
     const char *cache_control; /* of 200, 206 and 304; NULL: no such field */
     uint64_t boundary_key[2];  /* random, once per start: see struct http1_ranges */
     bool cors;                 /* any origin may read everything; answers preflights */
+    bool hsts;                 /* Strict-Transport-Security: over TLS only (RFC 6797 7.2) */
+    uint32_t hsts_s;           /* its max-age; 0 makes browsers forget it */
 };
 /* 0, or -EINVAL: a string is too long or has a byte that must not stand in a field. */
 must_check int http1_options_check(const struct http1_options *options);
@@ -230,6 +233,7 @@ struct http1_response {
     const struct http1_entity *entity; /* NULL: there is none, as in 404 */
     const struct http1_options *options;
     const struct http1_ranges *multi; /* NULL unless multipart */
+    const char *location;             /* NULL unless a redirect */
     int64_t date_s;
     struct http1_range range; /* what a 200 or a 206 of one part covers */
     uint64_t content_length;
@@ -252,6 +256,15 @@ struct http1_response {
 void http1_decide(const struct http1_request *req, const struct http1_entity *entity,
                   const struct http1_options *options, int64_t date_s, struct http1_ranges *multi,
                   struct http1_response *out);
+/*
+ * Sends the client to the same resource by https: 301 for GET and HEAD, 308 for methods that must
+ * stay what they are (RFC 9110 15.4.2, 15.4.9). `location` takes the URL, and is pinned as `multi`
+ * is if out->location points at it. No host that could have a certificate: 400; a URL that does not
+ * fit (the target grows by what must be escaped in it): 414; CONNECT: 405.
+ */
+void http1_redirect(const struct http1_request *req, uint16_t port,
+                    const struct http1_options *options, int64_t date_s, char *location, size_t cap,
+                    struct http1_response *out);
 /* Any error, 4xx or 5xx. `req` NULL or not parsed to its end: the connection is closed after it. */
 void http1_fail(uint16_t status, const struct http1_request *req,
                 const struct http1_options *options, int64_t date_s, struct http1_response *out);
@@ -281,14 +294,5 @@ struct http1_piece http1_response_piece(const struct http1_response *r, uint64_t
 /* Writes text from `stream_off` on, at most `len` bytes and not beyond its piece; how many. */
 size_t http1_response_text(const struct http1_response *r, uint64_t stream_off, size_t len,
                            char *dst);
-
-/* --- dates (RFC 9110 5.6.7) ----------------------------------------------------------------- */
-
-#define HTTP1_DATE_BYTES 29
-
-/* IMF-fixdate, not terminated. Years beyond 0-9999 are clipped to them. */
-void http1_date_format(char dst[HTTP1_DATE_BYTES], int64_t time_s);
-/* All three formats; `now_s` decides the century of the second. 0, or -EINVAL. */
-must_check int http1_date_parse(const char *s, size_t len, int64_t now_s, int64_t *time_s);
 
 #endif

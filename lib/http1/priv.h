@@ -67,6 +67,15 @@ struct str http1_trim(struct str s); /* SP and HTAB at both ends */
 /* The next non-empty member of a comma-separated list without quotes (RFC 9110 5.6.1). */
 bool http1_list_next(struct str *list, struct str *item);
 
+/* --- date.c (RFC 9110 5.6.7) ---------------------------------------------------------------- */
+
+#define HTTP1_DATE_BYTES 29
+
+/* IMF-fixdate, not terminated. Years beyond 0-9999 are clipped to them. */
+void http1_date_format(char dst[HTTP1_DATE_BYTES], int64_t time_s);
+/* All three formats; `now_s` decides the century of the second. 0, or -EINVAL. */
+must_check int http1_date_parse(const char *s, size_t len, int64_t now_s, int64_t *time_s);
+
 /* --- target.c ------------------------------------------------------------------------------- */
 
 bool http1_host_ok(struct str host);
@@ -74,6 +83,8 @@ bool http1_host_ok(struct str host);
 int http1_target_split(const char *buf, struct http1_request *req);
 /* Fills req->path. 0, -400 or -414. */
 int http1_target_path(struct http1_request *req);
+/* Writes the https URL, with a NUL, of what a request asks for by http. 0, -400 or -414. */
+int http1_location(const struct http1_request *req, uint16_t port, char *dst, size_t cap);
 
 /* --- condition.c ---------------------------------------------------------------------------- */
 

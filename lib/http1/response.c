@@ -99,8 +99,12 @@ static const char *status_text(uint16_t status)
         return "204 No Content";
     case 206:
         return "206 Partial Content";
+    case 301:
+        return "301 Moved Permanently";
     case 304:
         return "304 Not Modified";
+    case 308:
+        return "308 Permanent Redirect";
     case 400:
         return "400 Bad Request";
     case 403:
@@ -136,7 +140,13 @@ static const char *status_text(uint16_t status)
     }
 }
 
-static void put_error_page(struct out *o, uint16_t status)
+/* Errors and redirects have a page that says what the status line says. */
+static bool has_page(const struct http1_response *r)
+{
+    return r->status >= 400 || r->location;
+}
+
+static void put_page(struct out *o, uint16_t status)
 {
     const char *text = status_text(status);
     PUT(o, "<html>\r\n<head><title>");
@@ -227,10 +237,15 @@ static void put_entity_fields(struct out *o, const struct http1_response *r)
         put_content_range(o, &r->range, r->entity->size);
 }
 
-static void put_error_fields(struct out *o, const struct http1_response *r)
+static void put_page_fields(struct out *o, const struct http1_response *r)
 {
     PUT(o, "Content-Type: text/html\r\n");
     put_content_length(o, r);
+    if (r->location) {
+        PUT(o, "Location: ");
+        put_str(o, r->location);
+        PUT(o, "\r\n");
+    }
     if (r->status == 405)
         PUT(o, "Allow: " ALLOWED "\r\n");
     if (r->status == 416 && r->entity) {
@@ -257,7 +272,7 @@ static void put_status_fields(struct out *o, const struct http1_response *r)
             put_last_modified(o, r);
         break;
     default:
-        put_error_fields(o, r);
+        put_page_fields(o, r);
         break;
     }
 }
@@ -289,6 +304,11 @@ static void put_head(struct out *o, const struct http1_response *r)
         put_str(o, options->cache_control);
         PUT(o, "\r\n");
     }
+    if (options->hsts) {
+        PUT(o, "Strict-Transport-Security: max-age=");
+        put_number(o, options->hsts_s);
+        PUT(o, "\r\n");
+    }
     if (options->cors)
         PUT(o, CORS_FIELDS);
     if (options->cors && r->status == 204)
@@ -307,8 +327,8 @@ static void put_text(struct out *o, const struct http1_response *r, uint32_t ind
     put_head(o, r);
     if (r->multi)
         put_part_head(o, r, 0);
-    else if (r->status >= 400 && !r->head_method)
-        put_error_page(o, r->status);
+    else if (has_page(r) && !r->head_method)
+        put_page(o, r->status);
 }
 
 /* --- the stream ----------------------------------------------------------------------------- */
@@ -333,8 +353,8 @@ static void lay_out(struct http1_response *r)
         body += part_head_bytes(r, r->multi->count);
     } else if (r->status == 200 || r->status == 206) {
         body = r->range.bytes;
-    } else if (r->status >= 400) {
-        put_error_page(&o, r->status);
+    } else if (has_page(r)) {
+        put_page(&o, r->status);
         text = body = o.pos;
     }
     r->content_length = body;
@@ -501,6 +521,23 @@ void http1_fail(uint16_t status, const struct http1_request *req,
     begin(out, req, options, date_s);
     out->status = status;
     out->keep_alive &= !must_close(status);
+    lay_out(out);
+}
+
+void http1_redirect(const struct http1_request *req, uint16_t port,
+                    const struct http1_options *options, int64_t date_s, char *location, size_t cap,
+                    struct http1_response *out)
+{
+    bool safe = req->method == HTTP1_GET || req->method == HTTP1_HEAD;
+    /* A CONNECT asks for a tunnel: there is no resource that could be elsewhere. */
+    int rc = req->method == HTTP1_CONNECT ? -405 : http1_location(req, port, location, cap);
+    if (rc < 0) {
+        http1_fail((uint16_t)-rc, req, options, date_s, out);
+        return;
+    }
+    begin(out, req, options, date_s);
+    out->status = safe ? 301 : 308;
+    out->location = location;
     lay_out(out);
 }
 

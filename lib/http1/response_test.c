@@ -23,6 +23,7 @@ struct exchange {
     struct http1_response r;
     struct http1_ranges multi;
     char path[256];
+    char location[64];
     char *stream; /* rendered as a whole, with the entity's bytes in it */
     size_t head_len;
 };
@@ -87,16 +88,33 @@ static void check_stream(struct exchange *x)
     assert_int_equal(total, x->head_len + (r->head_method ? 0 : body));
 }
 
-static void decide(struct exchange *x, const char *head, const struct http1_entity *entity,
-                   const struct http1_options *o)
+/* A copy of the head, to be freed as soon as the response must stand alone. */
+static char *parse(struct exchange *x, const char *head)
 {
     size_t len = strlen(head);
     char *copy = exact_copy(head, len);
     memset(x, 0xa5, sizeof(*x));
     http1_request_init(&x->req, x->path, sizeof(x->path));
     assert_int_equal(http1_parse(copy, len, &http1_limits_default, &x->req), len);
+    return copy;
+}
+
+static void decide(struct exchange *x, const char *head, const struct http1_entity *entity,
+                   const struct http1_options *o)
+{
+    char *copy = parse(x, head);
     http1_decide(&x->req, entity, o, DATE_S, &x->multi, &x->r);
-    free(copy); /* from here on, the response stands alone */
+    free(copy);
+    check_stream(x);
+}
+
+static void redirect(struct exchange *x, const char *head, const struct http1_options *o,
+                     size_t room)
+{
+    char *copy = parse(x, head);
+    assert_true(room <= sizeof(x->location));
+    http1_redirect(&x->req, 8443, o, DATE_S, x->location, room, &x->r);
+    free(copy);
     check_stream(x);
 }
 
@@ -533,6 +551,76 @@ static void test_failures(void **state)
     }
 }
 
+static void test_redirects(void **state)
+{
+    struct exchange x;
+    static const struct {
+        const char *head;
+        int status;
+        bool keep_alive;
+    } cases[] = {
+        {GET "\r\n", 301, true},
+        {HEAD "\r\n", 301, true},
+        {GET R INM "*" E, 301, true}, /* conditions and ranges are for who has the thing */
+        {GET "Connection: close" E, 301, false},
+        {"GET / HTTP/1.0\r\nHost: x" E, 301, false},
+        {"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5" E, 308, true},
+        {"DELETE /a HTTP/1.1\r\nHost: x" E, 308, true},
+        {"OPTIONS /a HTTP/1.1\r\nHost: x" E, 308, true},
+        {"OPTIONS * HTTP/1.1\r\nHost: x" E, 308, true},
+        {"CONNECT a:1 HTTP/1.1\r\nHost: a" E, 405, false},
+        {"GET / HTTP/1.0" E, 400, false},
+        {"GET / HTTP/1.1\r\nHost: x'y" E, 400, false},
+        {"GET /long/long/long/long/long/long/long/long HTTP/1.1\r\nHost: example.com" E, 414,
+         false},
+    };
+    for (size_t i = 0; i < array_len(cases); i++) {
+        bool moved = cases[i].status < 400;
+        redirect(&x, cases[i].head, &options, sizeof(x.location));
+        if (x.r.status != cases[i].status)
+            fail_msg("%s: %d, not %d", cases[i].head, x.r.status, cases[i].status);
+        assert_int_equal(x.r.keep_alive, cases[i].keep_alive);
+        assert_ptr_equal(x.r.location, moved ? x.location : NULL);
+        assert_int_equal(head_has(&x, "\r\nLocation: https://x:8443"), moved);
+        free(x.stream);
+    }
+    redirect(&x, GET "\r\n", &options, sizeof("https://x:8443/a.mp4") - 1);
+    assert_int_equal(x.r.status, 414);
+    free(x.stream);
+    redirect(&x, GET "\r\n", &options, sizeof("https://x:8443/a.mp4"));
+    assert_string_equal(x.stream,
+                        "HTTP/1.1 301 Moved Permanently\r\nServer: atlas\r\nDate: " DATE "\r\n"
+                        "Content-Type: text/html\r\nContent-Length: 113\r\n"
+                        "Location: https://x:8443/a.mp4\r\n\r\n"
+                        "<html>\r\n<head><title>301 Moved Permanently</title></head>\r\n"
+                        "<body><h1>301 Moved Permanently</h1></body>\r\n</html>\r\n");
+    free(x.stream);
+}
+
+/* RFC 6797 7.1: with every answer of a connection that is secure, whatever its status. */
+static void test_hsts(void **state)
+{
+    struct exchange x;
+    struct http1_entity e = entity_of(1000);
+    const struct http1_options secure = {.hsts = true, .hsts_s = 31536000};
+    const struct http1_options over = {.hsts = true};
+    for (size_t i = 0; i < array_len(decisions); i++) {
+        decide(&x, decisions[i].head, &e, &secure);
+        assert_true(head_has(&x, "\r\nStrict-Transport-Security: max-age=31536000\r\n"));
+        free(x.stream);
+        decide(&x, decisions[i].head, &e, &options);
+        assert_false(head_has(&x, "Strict-Transport-Security"));
+        free(x.stream);
+    }
+    http1_fail(408, NULL, &secure, DATE_S, &x.r);
+    check_stream(&x);
+    assert_true(head_has(&x, "\r\nStrict-Transport-Security: max-age=31536000\r\n"));
+    free(x.stream);
+    decide(&x, GET "\r\n", NULL, &over);
+    assert_true(head_has(&x, "\r\nStrict-Transport-Security: max-age=0\r\n"));
+    free(x.stream);
+}
+
 static void test_continue(void **state)
 {
     struct exchange x;
@@ -565,7 +653,8 @@ int main(void)
         cmocka_unit_test(test_multipart),  cmocka_unit_test(test_no_multi),
         cmocka_unit_test(test_connection), cmocka_unit_test(test_options),
         cmocka_unit_test(test_failures),   cmocka_unit_test(test_continue),
-        cmocka_unit_test(test_entity),
+        cmocka_unit_test(test_entity),     cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_hsts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,6 +103,19 @@ int http1_target_split(const char *buf, struct http1_request *req)
     return 0;
 }
 
+/* What follows the authority, if there is one: path and query, as they came. Not of "*". */
+static struct str path_and_query(const struct http1_request *req)
+{
+    const char *p = req->head + req->target.off, *end = p + req->target.len;
+    if (*p != '/') {
+        p = after_scheme(p, end);
+        assert(p);
+        while (p < end && *p != '/' && *p != '?')
+            p++;
+    }
+    return (struct str){p, (size_t)(end - p)};
+}
+
 int http1_target_path(struct http1_request *req)
 {
     req->path_len = 0;
@@ -110,17 +123,10 @@ int http1_target_path(struct http1_request *req)
         req->path[0] = '\0';
     if (req->asterisk || req->method == HTTP1_CONNECT)
         return 0;
-    const char *p = req->head + req->target.off, *end = p + req->target.len;
-    if (*p != '/') {
-        const char *authority = after_scheme(p, end);
-        assert(authority);
-        p = authority;
-        while (p < end && *p != '/' && *p != '?')
-            p++;
-    }
+    struct str path = path_and_query(req);
     if (req->query.off)
-        end = req->head + req->query.off - 1;
-    int len = http1_path_normalise(p, (size_t)(end - p), req->path, req->path_cap);
+        path.len = (size_t)(req->head + req->query.off - 1 - path.at);
+    int len = http1_path_normalise(path.at, path.len, req->path, req->path_cap);
     if (len < 0)
         return len;
     req->path_len = (uint16_t)len;
@@ -198,4 +204,104 @@ int http1_path_index(char *path, size_t len, size_t cap, const char *name)
         return -414;
     memcpy(path + len, name, name_len + 1);
     return (int)(len + name_len);
+}
+
+/* --- the same by https ---------------------------------------------------------------------- */
+
+#define HTTPS_PORT 443
+
+/* Goes on counting when it is full. */
+struct line {
+    char *dst;
+    size_t len;
+    size_t cap;
+};
+
+static void add(struct line *l, char c)
+{
+    if (l->len < l->cap)
+        l->dst[l->len] = c;
+    l->len++;
+}
+
+static void add_str(struct line *l, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        add(l, s.at[i]);
+}
+
+/*
+ * CLASS_TARGET is wider than what may stand in a URI (RFC 3986 2): the rest is escaped, which is
+ * what a client should have done. Brackets stay, because browsers leave them alone in queries.
+ */
+static void add_escaped(struct line *l, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)s.at[i];
+        if (c < 0x80 && !strchr("\"<>\\^`{|}", c)) {
+            add(l, (char)c);
+            continue;
+        }
+        add(l, '%');
+        add(l, "0123456789ABCDEF"[c >> 4]);
+        add(l, "0123456789ABCDEF"[c & 15]);
+    }
+}
+
+static void add_port(struct line *l, uint16_t port)
+{
+    char digits[5];
+    size_t n = 0;
+    if (port == HTTPS_PORT)
+        return;
+    add(l, ':');
+    do {
+        digits[n++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port);
+    while (n)
+        add(l, digits[--n]);
+}
+
+static bool in_dns(char c)
+{
+    char lower = c | 0x20;
+    return is_class(c, CLASS_DIGIT) || (lower >= 'a' && lower <= 'z') || c == '-' || c == '.' ||
+           c == '_';
+}
+
+/*
+ * The host without its port; empty unless it is an address in brackets or what DNS might know. A
+ * reg-name may consist of much else (http1_host_ok), and nobody has a certificate for that.
+ */
+static struct str host_name(const struct http1_request *req)
+{
+    struct str host = req_str(req, req->host);
+    size_t n = 0;
+    if (host.len && host.at[0] == '[')
+        return (struct str){host.at,
+                            (size_t)((char *)memchr(host.at, ']', host.len) + 1 - host.at)};
+    while (n < host.len && in_dns(host.at[n]))
+        n++;
+    return (struct str){host.at, n == host.len || host.at[n] == ':' ? n : 0};
+}
+
+int http1_location(const struct http1_request *req, uint16_t port, char *dst, size_t cap)
+{
+    struct line l = {.dst = dst, .cap = cap};
+    struct str host = host_name(req);
+    if (host.len == 0)
+        return -400;
+    add_str(&l, (struct str){"https://", 8});
+    add_str(&l, host);
+    add_port(&l, port);
+    /* RFC 9112 3.2.4: "*" is, in absolute form, a URL without a path. */
+    if (!req->asterisk) {
+        struct str rest = path_and_query(req);
+        if (rest.len == 0 || rest.at[0] != '/')
+            add(&l, '/');
+        add_escaped(&l, rest);
+    }
+    add(&l, '\0');
+    return l.len <= cap ? 0 : -414;
 }

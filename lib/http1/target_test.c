@@ -152,13 +152,74 @@ static void test_index(void **state)
     assert_int_equal(http1_path_index(path, 0, sizeof(path), "x"), 0);
 }
 
+static const struct {
+    const char *head; /* to the end of the Host field */
+    const char *url;  /* NULL: 400 */
+    uint16_t port;
+} moved[] = {
+    {"GET / HTTP/1.1\r\nHost: a.example", "https://a.example/", 443},
+    {"GET / HTTP/1.1\r\nHost: a.example", "https://a.example:8443/", 8443},
+    {"GET / HTTP/1.1\r\nHost: a.example", "https://a.example:1/", 1},
+    {"GET / HTTP/1.1\r\nHost: a.example:80", "https://a.example/", 443},
+    {"GET / HTTP/1.1\r\nHost: a.example:", "https://a.example:444/", 444},
+    {"GET / HTTP/1.1\r\nHost: 192.0.2.1:8080", "https://192.0.2.1:8443/", 8443},
+    {"GET / HTTP/1.1\r\nHost: [2001:db8::1]", "https://[2001:db8::1]/", 443},
+    {"GET / HTTP/1.1\r\nHost: [2001:db8::1]:80", "https://[2001:db8::1]:65535/", 65535},
+    {"GET / HTTP/1.1\r\nHost: A_b-9.Example.", "https://A_b-9.Example./", 443},
+    {"GET / HTTP/1.0\r\nHost: a", "https://a/", 443},
+    /* The path stays as it is: who moves need not decide what it means. */
+    {"GET /a/../b//%41%2f HTTP/1.1\r\nHost: a", "https://a/a/../b//%41%2f", 443},
+    {"GET //evil.example/ HTTP/1.1\r\nHost: a", "https://a//evil.example/", 443},
+    {"GET /@evil.example HTTP/1.1\r\nHost: a", "https://a/@evil.example", 443},
+    {"GET /\\evil.example HTTP/1.1\r\nHost: a", "https://a/%5Cevil.example", 443},
+    {"GET /a?b=%zz&c[]=/?&d=http://e HTTP/1.1\r\nHost: a", "https://a/a?b=%zz&c[]=/?&d=http://e",
+     443},
+    {"GET /\xc3\xa4?\xff HTTP/1.1\r\nHost: a", "https://a/%C3%A4?%FF", 443},
+    {"GET /\"<>^`{|} HTTP/1.1\r\nHost: a", "https://a/%22%3C%3E%5E%60%7B%7C%7D", 443},
+    /* The target's authority goes before the field's (RFC 9112 3.2.2). */
+    {"GET http://b.example:80/c?d HTTP/1.1\r\nHost: a", "https://b.example/c?d", 443},
+    {"GET HTTP://b.example HTTP/1.1\r\nHost: a", "https://b.example/", 443},
+    {"GET https://b.example?d HTTP/1.1\r\nHost: a", "https://b.example/?d", 443},
+    {"OPTIONS * HTTP/1.1\r\nHost: a", "https://a", 443},
+    {"OPTIONS http://b HTTP/1.1\r\nHost: a", "https://b:8443", 8443},
+    {"OPTIONS http://b/ HTTP/1.1\r\nHost: a", "https://b/", 443},
+    /* No host, or one that is legal in a URI and nowhere else. */
+    {"GET / HTTP/1.0\r\nX: a", NULL, 443},
+    {"GET / HTTP/1.1\r\nHost: a%41", NULL, 443},
+    {"GET / HTTP/1.1\r\nHost: a'b", NULL, 443},
+    {"GET / HTTP/1.1\r\nHost: a,b", NULL, 443},
+    {"GET / HTTP/1.1\r\nHost: a;b:80", NULL, 443},
+    {"GET http://a&b/ HTTP/1.1\r\nHost: a", NULL, 443},
+};
+
+/* As long as it is, and no byte shorter, is the room that a URL needs. */
+static void test_location(void **state)
+{
+    for (size_t i = 0; i < array_len(moved); i++) {
+        struct http1_request req;
+        char head[256], path[128];
+        int len = snprintf(head, sizeof(head), "%s\r\n\r\n", moved[i].head);
+        size_t cap = moved[i].url ? strlen(moved[i].url) + 1 : 100;
+        char *url = malloc(cap);
+        http1_request_init(&req, path, sizeof(path));
+        assert_int_equal(http1_parse(head, (size_t)len, &http1_limits_default, &req), len);
+        if (moved[i].url) {
+            assert_int_equal(http1_location(&req, moved[i].port, url, cap - 1), -414);
+            assert_int_equal(http1_location(&req, moved[i].port, url, cap), 0);
+            assert_string_equal(url, moved[i].url);
+        } else {
+            assert_int_equal(http1_location(&req, moved[i].port, url, cap), -400);
+        }
+        free(url);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_capacity),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_index),
+        cmocka_unit_test(test_paths),    cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_random),   cmocka_unit_test(test_index),
+        cmocka_unit_test(test_location),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

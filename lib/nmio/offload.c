@@ -25,20 +25,20 @@ static uint16_t sum_fold(uint64_t sum)
     return (uint16_t)sum;
 }
 
-/* Zero is sent as 0xffff: for UDP zero means that there is no checksum (RFC 768), for the others
- * both are the same number. */
-static void store_csum(uint8_t *at, uint64_t sum)
+/* UDP sends zero as 0xffff, since zero means that there is no checksum (RFC 768). For the others
+ * both are the same number, but RFC 1624 has zero, and analysers call 0xffff wrong. */
+static void store_csum(uint8_t *at, uint64_t sum, bool is_udp)
 {
     uint16_t csum = (uint16_t)~sum_fold(sum);
 
-    put_le16(at, csum ? csum : 0xffff);
+    put_le16(at, csum == 0 && is_udp ? 0xffff : csum);
 }
 
 void nmio_csum_complete(uint8_t *frame, uint32_t len, uint32_t csum_start, uint32_t csum_offset)
 {
     assert(csum_start + csum_offset + 2 <= len);
-    store_csum(frame + csum_start + csum_offset,
-               sum_bytes(0, frame + csum_start, len - csum_start));
+    store_csum(frame + csum_start + csum_offset, sum_bytes(0, frame + csum_start, len - csum_start),
+               csum_offset == UDP_CSUM_AT);
 }
 
 /* --- understanding the frame ---------------------------------------------------------------- */
@@ -139,7 +139,8 @@ static void complete_transport(const struct nmio_cut *cut, uint8_t *packet, uint
         packet + cut->transport_at + (cut->protocol == IP_PROTO_TCP ? TCP_CSUM_AT : UDP_CSUM_AT);
 
     put_le16(field, 0);
-    store_csum(field, sum_bytes(pseudo_sum(cut, packet, bytes), packet + cut->transport_at, bytes));
+    store_csum(field, sum_bytes(pseudo_sum(cut, packet, bytes), packet + cut->transport_at, bytes),
+               cut->protocol == IP_PROTO_UDP);
 }
 
 static void fix_ip(const struct nmio_cut *cut, uint8_t *packet, uint32_t end)

@@ -136,6 +136,22 @@ static void test_udp_zero(void **state)
     assert_int_equal(get_be16(frame + 40), 0xffff);
 }
 
+/* TCP's is zero: RFC 1624 3. The header without ports is all that is summed. */
+static void test_tcp_zero(void **state)
+{
+    struct test_packet packet = {.protocol = IP_PROTO_TCP, .payload_bytes = 2};
+    uint32_t len = build(&packet), bytes = len - 34;
+    uint64_t pseudo = test_pseudo_sum(frame + 14, false, IP_PROTO_TCP, bytes);
+    uint8_t *field = frame + 34 + TCP_CSUM_AT, *payload = frame + len - 2;
+
+    memset(payload, 0, 2);
+    put_be16(field, 0);
+    put_be16(payload, (uint16_t)~test_sum(pseudo, frame + 34, bytes));
+    put_be16(field, (uint16_t)pseudo);
+    nmio_csum_complete(frame, len, 34, TCP_CSUM_AT);
+    assert_int_equal(get_be16(field), 0);
+}
+
 /* Padding behind a short packet stays, and is not summed. */
 static void test_padding(void **state)
 {
@@ -225,8 +241,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segments),          cmocka_unit_test(test_complete),
         cmocka_unit_test(test_complete_in_place), cmocka_unit_test(test_udp_zero),
-        cmocka_unit_test(test_padding),           cmocka_unit_test(test_not_understood),
-        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_tcp_zero),          cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_not_understood),    cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

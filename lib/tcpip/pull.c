@@ -192,6 +192,41 @@ static uint64_t window_room(const struct tcp_conn *conn)
     return at_most(conn, edge > conn->snd_asked ? edge - conn->snd_asked : 0, room);
 }
 
+/* Of the next `bytes` those before the last joint; 0: there is none among them. What is written
+ * ends at one. For streams that have joints. */
+static uint64_t to_joint(const struct tcp_conn *conn, uint64_t bytes)
+{
+    if (bytes == conn->snd_end - conn->snd_asked)
+        return bytes;
+    return conn->ops->round(conn->user, (struct tcp_conn *)conn, tcp_offset(conn, conn->snd_asked),
+                            bytes);
+}
+
+/* Less than a portion is sent, too, where a timer or a probe wants it, or to find out what was lost
+ * (RFC 3042, 5682, 8985 7). */
+static bool send_anyway(const struct tcp_conn *conn, uint64_t room)
+{
+    return (room && conn->flags & (CONN_PROBE | CONN_OVERRIDE)) ||
+           (room >= conn->mss &&
+            (conn->sender->sacked_bytes > 0 || (conn->flags & CONN_TLP) || conn->sender->frto));
+}
+
+/*
+ * `want` bytes may go: as far as a joint is better. Where there is none among them, ACKs will make
+ * room for more, and 0 is returned; unless no ACK will come, nothing being in flight (`quiet`), or
+ * the whole of the window does not reach the joint. Then it is crossed in parts.
+ */
+static uint64_t whole_portion(const struct tcp_conn *conn, uint64_t want, bool quiet)
+{
+    uint64_t avail = conn->snd_end - conn->snd_asked, whole = to_joint(conn, want);
+
+    if (whole)
+        return whole;
+    if (quiet || send_anyway(conn, want))
+        return want;
+    return to_joint(conn, min_u64(tcp_conn_window(conn), avail)) ? 0 : want;
+}
+
 /* How much new data to ask for now; 0: wait for an ACK, or for the timer that is armed here. */
 static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
 {
@@ -203,10 +238,10 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
 
     if (conn->flags & CONN_PROBE)
         room = max_u64(room, 1);
-    if (room >= avail || room >= least || (room && conn->flags & (CONN_PROBE | CONN_OVERRIDE)) ||
-        (room >= conn->mss &&
-         (conn->sender->sacked_bytes > 0 || (conn->flags & CONN_TLP) || conn->sender->frto)))
-        return min_u64(room, avail);
+    if (room >= avail || room >= least || send_anyway(conn, room)) {
+        room = min_u64(room, avail);
+        return conn->ops->round ? whole_portion(conn, room, quiet) : room;
+    }
     /* Nothing out, nothing coming: only a timer can go on. RFC 9293 3.8.6.1 and 3.8.6.2.1. */
     if (quiet && !conn->rto_at_ns) {
         conn->progress_ns = now_ns; /* the user timeout begins here */
@@ -218,6 +253,23 @@ static uint64_t new_portion(struct tcp_conn *conn, uint64_t now_ns)
         }
     }
     return 0;
+}
+
+/*
+ * Of a portion our own limits, the pace and `room` before an answer, admit the first `want` bytes:
+ * as far as a joint is better. A record may be larger than a burst: the pace is stretched to the
+ * first joint, and waits the longer afterwards. 0: an answer will make room for one.
+ */
+static uint64_t whole_part(const struct tcp_conn *conn, uint64_t portion, uint64_t want,
+                           uint64_t room)
+{
+    uint64_t most = min_u64(portion, room), whole;
+
+    for (uint64_t bytes = want; !(whole = to_joint(conn, bytes)) && bytes < most;)
+        bytes = min_u64(2 * bytes, most);
+    if (whole)
+        return whole;
+    return most == portion || asked_unanswered(conn) == 0 ? want : 0;
 }
 
 static bool new_segment_may_go(const struct tcp_conn *conn)
@@ -263,7 +315,7 @@ static enum asked pull_lost(struct tcp_conn *conn, uint64_t now_ns)
 static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
 {
     while (conn->snd_asked < conn->snd_end) {
-        uint64_t room = asked_room(conn), from = conn->snd_asked, portion, pace;
+        uint64_t room = asked_room(conn), from = conn->snd_asked, portion, pace, want;
         enum asked rc;
 
         if (room == 0)
@@ -274,7 +326,13 @@ static enum asked pull_new(struct tcp_conn *conn, uint64_t now_ns)
         pace = tcp_pace_room(conn, now_ns);
         if (pace == 0)
             return wait_for_pace(conn);
-        rc = ask_new(conn, at_most(conn, portion, min_u64(pace, room)), now_ns);
+        want = at_most(conn, portion, min_u64(pace, room));
+        if (want < portion && conn->ops->round) {
+            want = whole_part(conn, portion, want, room);
+            if (want == 0)
+                return ASKED_ENOUGH;
+        }
+        rc = ask_new(conn, want, now_ns);
         if (rc != ASKED_ENOUGH)
             return rc;
         conn->flags &= ~(CONN_PROBE | CONN_OVERRIDE | CONN_TLP);

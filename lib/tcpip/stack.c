@@ -160,14 +160,19 @@ int tcp_connect(struct tcp *tcp, struct tcp_conn **out, const struct ip_addr *lo
 
 /* --- a connection ----------------------------------------------------------------------------- */
 
+/* RFC 5681 4.1: after an idle time the old window is no longer known to fit. */
+static bool was_idle(const struct tcp_conn *conn)
+{
+    return conn->snd_una == conn->snd_end && conn->state >= TCP_ESTABLISHED && conn->sender &&
+           conn->tcp->now_ns - conn->progress_ns > conn->rto_us * NS_PER_US;
+}
+
 void tcp_write(struct tcp_conn *conn, uint64_t bytes)
 {
     struct tcp *tcp = conn->tcp;
 
     assert(!(conn->flags & CONN_CLOSING));
-    /* RFC 5681 4.1: after an idle time the old window is no longer known to fit. */
-    if (conn->snd_una == conn->snd_end && conn->state >= TCP_ESTABLISHED && conn->sender &&
-        tcp->now_ns - conn->progress_ns > conn->rto_us * NS_PER_US)
+    if (was_idle(conn))
         tcp->cc->on_idle(&conn->sender->cc, (tcp->now_ns - conn->progress_ns) / NS_PER_US,
                          conn->rto_us, tcp->now_ns);
     conn->snd_end += bytes;
@@ -211,6 +216,26 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_ns)
     tcp_conn_end(conn, TCP_END_ABORTED, now_ns);
 }
 
+/* What a connection begins with that has no sender. */
+static uint32_t first_window(const struct tcp_conn *conn)
+{
+    return conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss);
+}
+
+uint64_t tcp_conn_window(const struct tcp_conn *conn)
+{
+    uint32_t cwnd = conn->sender ? conn->sender->cc.cwnd : first_window(conn);
+
+    if (was_idle(conn))
+        cwnd = min_u32(cwnd, cc_initial_window(conn->mss));
+    return min_u32(cwnd, conn->snd_wnd);
+}
+
+uint16_t tcp_conn_mss(const struct tcp_conn *conn)
+{
+    return conn->mss;
+}
+
 void *tcp_conn_user(const struct tcp_conn *conn)
 {
     return conn->ops ? conn->user : NULL;
@@ -252,7 +277,7 @@ void tcp_conn_info(const struct tcp_conn *conn, struct tcp_info *info)
         .mss = conn->mss,
         .path_mtu = tcp_mtu(conn),
         /* What it would begin with now: */
-        .cwnd = conn->flags & CONN_SYN_LOST ? conn->mss : cc_initial_window(conn->mss),
+        .cwnd = first_window(conn),
         .ssthresh = conn->ssthresh ? conn->ssthresh : TCP_CWND_MAX,
         .snd_wnd = conn->snd_wnd,
         .rcv_wnd = conn->rcv_wnd,

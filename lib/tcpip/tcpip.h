@@ -72,6 +72,11 @@ struct tcp_ops {
     void (*recv_end)(void *user, struct tcp_conn *conn, uint64_t now_ns);
     uint32_t (*fill)(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                      uint64_t now_ns);
+    /* NULL, or where the stream has joints, the ends of records, which are made whole: how many of
+     * `len` new bytes from `offset` on lie before the last one, or 0. So many are asked for, and
+     * none before ACKs make room for one; unless nothing is in flight, the window never reaches
+     * one, or a timer, a probe or SACKs want something sent. The pace stretches to the first. */
+    uint64_t (*round)(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
     /* Bytes of the stream below `offset` have been acknowledged. */
     void (*sent)(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns);
     void (*closed)(void *user, struct tcp_conn *conn, enum tcp_end why, uint64_t now_ns);
@@ -230,7 +235,8 @@ bool tcp_starved(const struct tcp *tcp);
 
 /* --- a connection --------------------------------------------------------------------------- */
 
-/* The stream grows by `bytes`, which fill will be asked for. Not after tcp_close. */
+/* The stream grows by `bytes`, from within fill, too: what the windows admit of them is asked for
+ * in the next tcp_pull at the latest. It has a joint where it ended. Not after tcp_close. */
 void tcp_write(struct tcp_conn *conn, uint64_t bytes);
 /* Keeps a promise. The slices' references pass to the stack. */
 void tcp_send(struct tcp_conn *conn, uint64_t offset, const struct nmio_slice *slices,
@@ -247,8 +253,9 @@ void tcp_abort(struct tcp_conn *conn, uint64_t now_ns);
 /* No faster than so many bytes a second, averaged over a few milliseconds; 0: no cap. */
 void tcp_set_rate(struct tcp_conn *conn, uint64_t bytes_per_s);
 
-/* NULL while, or after, the application has nothing to do with it. */
-void *tcp_conn_user(const struct tcp_conn *conn);
+uint64_t tcp_conn_window(const struct tcp_conn *conn); /* what may be in flight */
+uint16_t tcp_conn_mss(const struct tcp_conn *conn);    /* payload of a full segment */
+void *tcp_conn_user(const struct tcp_conn *conn);      /* NULL before `accept` and after the end */
 enum tcp_state tcp_conn_state(const struct tcp_conn *conn);
 
 struct tcp_info {
@@ -285,11 +292,9 @@ struct tcp_conn *tcp_conn_beside(const struct tcp_conn *conn); /* in the same pl
 const struct tcp_stats *tcp_stats(const struct tcp *tcp);
 /* Connections by state, read with stat_get from any thread. */
 const uint64_t *tcp_state_counts(const struct tcp *tcp);
-/* What the buffers of reasm_max take from the arena. */
+/* Their shares of the arena: buffers, the limit by address, a connection and its table's part. */
 size_t tcp_reasm_bytes(uint32_t reasm_max);
-/* What a limit of connections by address takes. */
 size_t tcp_peers_bytes(uint32_t conns_max);
-/* Bytes of memory that one connection costs: the block and its share of the table. */
 size_t tcp_conn_bytes(void);
 
 #endif

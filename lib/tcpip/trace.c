@@ -131,6 +131,19 @@ static uint32_t app_fill(void *user, struct tcp_conn *conn, uint64_t offset, uin
     return len;
 }
 
+static uint64_t app_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len)
+{
+    struct trace_app *app = user;
+    uint64_t end = offset + len;
+
+    assert_ptr_equal(conn, app->conn);
+    assert_true(len > 0);
+    assert_true(end <= conn->snd_end - tcp_iss64(conn) - 1);
+    app->rounds++;
+    end -= end % app->record;
+    return end > offset ? end - offset : 0;
+}
+
 static void app_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t now_ns)
 {
     struct trace_app *app = user;
@@ -157,6 +170,16 @@ const struct tcp_ops trace_ops = {
     .recv = app_recv,
     .recv_end = app_recv_end,
     .fill = app_fill,
+    .sent = app_sent,
+    .closed = app_closed,
+};
+
+static const struct tcp_ops joint_ops = {
+    .accept = app_accept,
+    .recv = app_recv,
+    .recv_end = app_recv_end,
+    .fill = app_fill,
+    .round = app_round,
     .sent = app_sent,
     .closed = app_closed,
 };
@@ -588,7 +611,8 @@ void trace_open(struct trace *t, const struct trace_setup *s)
     if (s->configure)
         s->configure(t, &config);
     assert_int_equal(tcpip_init(&t->tcp, &config, t->now_ns), 0);
-    assert_int_equal(tcp_listen(t->tcp, NULL, TRACE_PORT, &trace_ops, t), 0);
+    assert_int_equal(tcp_listen(t->tcp, NULL, TRACE_PORT, s->joints ? &joint_ops : &trace_ops, t),
+                     0);
     trace_turn(t);
 }
 

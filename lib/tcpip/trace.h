@@ -101,9 +101,10 @@ struct trace_app {
     uint32_t slice_len;    /* answers come in slices of so many bytes; 0: in one */
     enum trace_when close_when, abort_when, write_when;
     uint64_t write_bytes;
+    uint32_t record; /* with setup.joints: there is one behind every so many bytes */
     /* What it saw. */
     struct tcp_conn *conn; /* NULL after closed */
-    uint32_t accepted, connected, recv_ends, closed, fills, refused;
+    uint32_t accepted, connected, recv_ends, closed, fills, refused, rounds;
     enum tcp_end why;
     uint64_t received, acked;
     struct trace_promise promises[TRACE_PROMISES];
@@ -150,6 +151,7 @@ struct trace_setup {
     uint64_t keepalive_ns;
     const char *cc; /* NULL: "newreno", whose windows can be told by counting */
     bool pacing;
+    bool joints; /* the stream has some: tcp_ops.round */
     uint32_t mtu;
     /* Has the last word on the stack's configuration; or NULL. */
     void (*configure)(struct trace *t, struct tcp_config *config);

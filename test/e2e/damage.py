@@ -52,6 +52,7 @@ def refuses(name, status, args):
 
 def usage():
     volume = ['--volume', 'x']
+    https = ['--tls-listen', '443', '--tls-cert', 'x', '--tls-key', 'y']
     table = {
         'unknown command': ['frobnicate'], 'unknown option': serve_args('--what'),
         'neither volume nor root': serve_args(),
@@ -69,6 +70,20 @@ def usage():
         'value missing': ['serve', '--port'], 'a word too many': serve_args(*volume, 'word'),
         'admin without port': ['serve', '--port', 'tap:x', '--addr', '10.0.7.2/24', *volume,
                                '--admin', '127.0.0.1'],
+        'HTTPS without a certificate': serve_args(*volume, '--tls-listen', '443'),
+        'a certificate without its key': serve_args(*volume, '--tls-listen', '443',
+                                                    '--tls-cert', 'x'),
+        'the key before its certificate': serve_args(*volume, '--tls-listen', '443', '--tls-key',
+                                                     'y', '--tls-cert', 'x'),
+        'two keys': serve_args(*volume, *https, '--tls-key', 'z'),
+        'a certificate without HTTPS': serve_args(*volume, *https[2:]),
+        'HTTP and HTTPS on one port': serve_args(*volume, *https, '--tls-listen', '80'),
+        'TLS 1.1': serve_args(*volume, *https, '--tls-min', '1.1'),
+        'HSTS without HTTPS': serve_args(*volume, '--hsts', '60'),
+        'HSTS for a word': serve_args(*volume, *https, '--hsts', 'long'),
+        'HTTPS to be redirected to': serve_args(*volume, '--redirect-https'),
+        'HTTP to be redirected from': ['serve', '--port', 'tap:x', '--addr', '10.0.7.2/24',
+                                       *volume, *https, '--redirect-https'],
         'pack without arguments': ['pack'], 'pack with one': ['pack', 'x'],
         'pack with three': ['pack', 'x', 'y', 'z'], 'verify without': ['verify'],
         'ls without': ['ls'], 'rm without a path': ['rm', 'x'], 'export with one': ['export', 'x'],

@@ -30,7 +30,7 @@ import urllib.request
 
 NET = '10.0.7.'
 SERVER, HOST, BITS = NET + '2', NET + '1', '/24'
-PORT = 80
+PORT, TLS_PORT = 80, 443
 ADMIN_PORT = 9100
 TAP = 'atlas0'
 READY_TIMEOUT_S = 30
@@ -216,7 +216,9 @@ class Server:
         m = self.metrics()
         held = ('atlas_connections_open', 'atlas_chunks_in_use', 'atlas_reads_inflight',
                 'atlas_responses_active')
-        return {k: m.get(k, 'missing') for k in held if m.get(k, 'missing') != 0}
+        secure = ('atlas_tls_handshakes_active', 'atlas_tls_runs_in_use', 'atlas_tls_keys_in_use')
+        return {**{k: m.get(k, 'missing') for k in held if m.get(k, 'missing') != 0},
+                **{k: m[k] for k in secure if m.get(k)}}
 
     def settles(self, timeout_s, name):
         began = time.monotonic()
@@ -230,10 +232,11 @@ class Server:
 class Atlas(Server):
     addr = SERVER
 
-    def __init__(self, lab, source, more=(), name='atlas'):
+    def __init__(self, lab, source, more=(), name='atlas', tls=None):
         super().__init__(lab, name)
+        listen = tls.argv() if tls else ['--listen', str(PORT)]
         self.argv = [os.environ['ATLAS'], 'serve', '--port', 'tap:' + TAP, '--addr', SERVER + BITS,
-                     '--host-addr', HOST + BITS, *source, '--listen', str(PORT),
+                     '--host-addr', HOST + BITS, *source, *listen,
                      '--admin', '127.0.0.1:%d' % ADMIN_PORT, *more]
         self.dev = TAP
         self.spawn(self.argv, stdout=subprocess.PIPE)
@@ -290,9 +293,12 @@ http {{
   access_log off; server_tokens off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {dir}/body; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
   uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; {timeouts}
-  server {{ listen {addr}:{port} backlog=16384; root {root}; index index.html; etag on; }}
+  {servers}
 }}
 '''
+NGINX_PLAIN = 'server {{ listen {addr}:{port} backlog=16384; {what} }}'
+NGINX_FILES = 'root {root}; index index.html; etag on;'
+NGINX_REDIRECT = 'return 308 https://$host$request_uri;'
 
 
 class Nginx(Server):
@@ -301,7 +307,7 @@ class Nginx(Server):
     ends_with = signal.SIGQUIT
 
     def __init__(self, lab, root, subnet='10.0.8.', dev='ngx0', name='nginx', header_s=60,
-                 idle_s=75):
+                 idle_s=75, tls=None):
         self.addr, self.dev = subnet + '2', dev
         super().__init__(lab, name)
         self.holder = subprocess.Popen(['unshare', '-n', 'sleep', 'infinity'])
@@ -316,9 +322,16 @@ class Nginx(Server):
                           'sysctl -qw net.ipv4.tcp_retries2=5; '
                           'sysctl -qw net.ipv4.tcp_synack_retries=1 net.ipv4.tcp_orphan_retries=2'
                           % self.addr])
-        self._start(root, header_s, idle_s)
+        self._start(root, header_s, idle_s, tls)
 
-    def _start(self, root, header_s, idle_s):
+    def _servers(self, root, tls):
+        plain = NGINX_REDIRECT if tls and tls.redirect else NGINX_FILES.format(root=root)
+        text = NGINX_PLAIN.format(addr=self.addr, port=PORT, what=plain)
+        if not tls:
+            return text
+        return (text if tls.plain else '') + tls.nginx(self.addr, root)
+
+    def _start(self, root, header_s, idle_s, tls=None):
         work = os.path.join(self.lab.dir, self.name + '.d')
         os.makedirs(work, exist_ok=True)
         timeouts = ('client_header_timeout %ds; client_body_timeout %ds; keepalive_timeout %ds; '
@@ -326,11 +339,12 @@ class Nginx(Server):
                     % (header_s, header_s, idle_s, idle_s))
         conf = os.path.join(work, 'nginx.conf')
         with open(conf, 'w') as f:
-            f.write(NGINX_CONF.format(dir=work, addr=self.addr, port=PORT, root=root,
-                                      timeouts=timeouts))
+            f.write(NGINX_CONF.format(dir=work, timeouts=timeouts,
+                                      servers=self._servers(root, tls)))
         self.spawn(self.inside + ['nginx', '-p', work, '-e', 'stderr', '-c', conf],
                    stdout=subprocess.DEVNULL)
-        if not wait_for(lambda: port_answers(self.addr, PORT), 10):
+        self.port = PORT if not tls or tls.plain else TLS_PORT
+        if not wait_for(lambda: port_answers(self.addr, self.port), 10):
             raise RuntimeError('nginx does not answer')
 
     def down(self):
@@ -347,7 +361,7 @@ class Nginx(Server):
         return known
 
     def healthy(self):
-        return port_answers(self.addr, PORT)
+        return port_answers(self.addr, self.port)
 
     def draining(self):
         return not self.healthy()
@@ -393,18 +407,19 @@ class Lab:
         sh([os.environ['ATLAS'], 'pack', volume, tree])
         return volume
 
-    def serve(self, volume=None, root=None, ram=None, header_s=None, idle_s=None, more=()):
+    def serve(self, volume=None, root=None, ram=None, header_s=None, idle_s=None, more=(),
+              tls=None):
         """Starts the server under test and returns it when it is ready."""
         if STAND_IN:
             return Nginx(self, root or volume or ram, NET, TAP, header_s=header_s or 60,
-                         idle_s=idle_s or 75)
+                         idle_s=idle_s or 75, tls=tls)
         source = (['--root', root] if root else ['--volume', volume or 'ram:' + ram])
         if header_s:
             more = ['--header-timeout', str(header_s), *more]
         if idle_s:
             more = ['--idle-timeout', str(idle_s), '--send-timeout', str(idle_s),
                     '--linger-timeout', str(idle_s), '--user-timeout', str(idle_s), *more]
-        return Atlas(self, source, more)
+        return Atlas(self, source, more, tls=tls)
 
     def show_logs(self):
         for server in self.servers:
@@ -414,14 +429,14 @@ class Lab:
 # --- clients -----------------------------------------------------------------------------------
 
 
-def connect(server, source=None, rcvbuf=None, timeout_s=20):
+def connect(server, source=None, rcvbuf=None, timeout_s=20, port=PORT):
     s = socket.socket()
     if rcvbuf:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     if source:
         s.bind((source, 0))
     s.settimeout(timeout_s)
-    s.connect((server.addr, PORT))
+    s.connect((server.addr, port))
     return s
 
 

@@ -39,10 +39,11 @@ class Crowd:
     """Many clients at once: each fetches a file, on a connection of its own every time, compares
     its digest, and pauses, for as long as the with-block lasts. Each fetches once at the least."""
 
-    def __init__(self, server, path, content, what, clients, patience_s, pause_s=0.05):
+    def __init__(self, server, path, content, what, clients, patience_s, pause_s=0.05,
+                 get=lab.get):
         self.server, self.path, self.what = server, path, what
         self.digest = hashlib.sha256(content).digest()
-        self.patience_s, self.pause_s = patience_s, pause_s
+        self.patience_s, self.pause_s, self.get = patience_s, pause_s, get
         self.enough = threading.Event()
         self.lock = threading.Lock()
         self.times, self.failures = [], []
@@ -54,7 +55,7 @@ class Crowd:
         while True:
             began = time.monotonic()
             try:
-                status, _, body = lab.get(self.server, self.path, timeout_s=self.patience_s)
+                status, _, body = self.get(self.server, self.path, timeout_s=self.patience_s)
                 wrong = None if status == 200 else 'status %d' % status
                 if not wrong and hashlib.sha256(body).digest() != self.digest:
                     wrong = 'wrong bytes'

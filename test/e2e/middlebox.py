@@ -152,7 +152,7 @@ def check_delay(the_lab):
 
 
 def check_transfers(the_lab):
-    worst = dict(delay='5-20', loss=0.01, burst='p=0.002,r=0.3', reorder=0.02, reorder_by=3,
+    worst = dict(delay='5-20', loss=0.01, burst='p=0.01,r=0.3', reorder=0.02, reorder_by=3,
                  duplicate=0.02, corrupt=0.005, rate='200M', queue='100p')
     with wan.Wan(the_lab, **worst) as net:
         for sender, receiver, addr in ((net.left, net.right, None), (net.right, net.left, None),

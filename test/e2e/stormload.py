@@ -197,8 +197,10 @@ def start_nginx(world, root):
     """nginx in the test's own namespace, on the kernel's side of stormload's TAP."""
     work = world.path('nginx.d')
     os.makedirs(work)
+    server = lab.NGINX_PLAIN.format(addr='0.0.0.0', port=8080,
+                                    what=lab.NGINX_FILES.format(root=root))
     conf = lab.write_file(os.path.join(work, 'nginx.conf'), lab.NGINX_CONF.format(
-        dir=work, addr='0.0.0.0', port=8080, root=root, timeouts='').encode())
+        dir=work, servers=server, timeouts='').encode())
     world.spawn(['nginx', '-p', work, '-e', 'stderr', '-c', conf])
     if not lab.wait_for(lambda: lab.port_answers('127.0.0.1', 8080), 10):
         raise RuntimeError('nginx does not answer')

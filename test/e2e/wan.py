@@ -119,9 +119,9 @@ class Side:
     def atlas(self, source, more=(), name=None):
         return WanAtlas(self, source, more, name or 'atlas-' + self.name)
 
-    def nginx(self, root, name=None):
+    def nginx(self, root, name=None, tls=None):
         """The same on the kernel's stack."""
-        return WanNginx(self, root, name or 'nginx-' + self.name)
+        return WanNginx(self, root, name or 'nginx-' + self.name, tls)
 
     def netstat(self):
         """The kernel's counters of this side: {'TcpExt.TCPTimeouts': 3, ...}."""
@@ -172,11 +172,11 @@ class WanAtlas(_lab.Atlas):
 class WanNginx(_lab.Nginx):
     """nginx on a side's kernel."""
 
-    def __init__(self, side, root, name):
+    def __init__(self, side, root, name, tls=None):
         self.side, self.addr, self.inside = side, side.addr, side.prefix
         _lab.Server.__init__(self, side.net.lab, name)
         with side:  # it is asked whether it answers
-            self._start(root, 60, 75)
+            self._start(root, 60, 75, tls)
 
     def healthy(self):
         with self.side:

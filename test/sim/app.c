@@ -218,6 +218,28 @@ static bool fill_allowed(struct app_side *side, struct tcp_conn *conn, uint64_t 
     return true;
 }
 
+static void side_grow(struct app_side *side)
+{
+    uint64_t n = min_u64(world_range(&side->host->world->chance, 1, side->step),
+                         side->total - side->written);
+
+    if (n) {
+        side->written += n;
+        tcp_write(side->conn, n);
+    }
+}
+
+static uint64_t side_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len)
+{
+    struct app_side *side = user;
+    uint32_t record = side->host->habits.record;
+    uint64_t whole = (offset + len) / record * record;
+
+    if (side->ended || conn != side->conn || len == 0 || offset + len > side->written)
+        side_fail(side, "joints are asked for of bytes that were not written", offset, len);
+    return whole > offset ? whole - offset : 0;
+}
+
 static uint32_t side_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                           uint64_t now_ns)
 {
@@ -229,6 +251,8 @@ static uint32_t side_fill(void *user, struct tcp_conn *conn, uint64_t offset, ui
 
     if (!fill_allowed(side, conn, offset, len))
         return 0;
+    if (rand_chance(chance, habits->grow))
+        side_grow(side);
     if (rand_chance(chance, habits->shorten))
         want = (uint32_t)world_range(chance, 1, len);
     if (side->promise_count == APP_PROMISES_MAX || rand_chance(chance, habits->refuse))
@@ -276,12 +300,8 @@ static void side_write(struct world_event *event)
 {
     struct app_side *side = container_of(event, struct app_side, write);
     struct world *world = side->host->world;
-    uint64_t n = min_u64(world_range(&world->chance, 1, side->step), side->total - side->written);
 
-    if (n) {
-        side->written += n;
-        tcp_write(side->conn, n);
-    }
+    side_grow(side);
     if (side->written < side->total)
         world_at(world, &side->write,
                  world->now_ns + rand_below(&world->chance, side->pause_ns + 1));
@@ -481,15 +501,17 @@ static void side_closed(void *user, struct tcp_conn *conn, enum tcp_end why, uin
         side_fail(side, "aborted by nobody", 0, 0);
 }
 
-const struct tcp_ops app_ops = {
-    .accept = host_accept,
-    .connected = side_connected,
-    .recv = side_recv,
-    .recv_end = side_recv_end,
-    .fill = side_fill,
-    .sent = side_sent,
-    .closed = side_closed,
-};
+#define APP_OPS                                                                                    \
+    .accept = host_accept, .connected = side_connected, .recv = side_recv,                         \
+    .recv_end = side_recv_end, .fill = side_fill, .sent = side_sent, .closed = side_closed
+
+static const struct tcp_ops plain_ops = {APP_OPS};
+static const struct tcp_ops joint_ops = {APP_OPS, .round = side_round};
+
+const struct tcp_ops *app_ops(const struct app_host *host)
+{
+    return host->habits.record ? &joint_ops : &plain_ops;
+}
 
 void app_abort(struct app_side *side)
 {
@@ -507,9 +529,9 @@ void app_connect(struct app_side *side)
     struct app_flow *flow = side->flow;
     uint32_t self = side == &flow->sides[1];
     struct world *world = side->host->world;
-    int err =
-        tcp_connect(side->host->net.tcp, &side->conn, &side->host->net.addr, flow->ports[self],
-                    &side->peer->host->net.addr, flow->ports[!self], &app_ops, side, world->now_ns);
+    int err = tcp_connect(side->host->net.tcp, &side->conn, &side->host->net.addr,
+                          flow->ports[self], &side->peer->host->net.addr, flow->ports[!self],
+                          app_ops(side->host), side, world->now_ns);
 
     side_trace(side, "connects from and to", flow->ports[self], flow->ports[!self]);
     if (err) {

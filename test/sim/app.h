@@ -23,10 +23,12 @@
 struct app_habits {
     uint32_t chunk_count;
     uint32_t chunk_bytes;
-    double refuse;  /* fill finds no buffer although there is one */
-    double shorten; /* fill promises less than it was asked for */
-    double unowned; /* the answer is memory without an owner */
-    double later;   /* the answer takes time */
+    double refuse;   /* fill finds no buffer although there is one */
+    double shorten;  /* fill promises less than it was asked for */
+    double unowned;  /* the answer is memory without an owner */
+    double grow;     /* fill writes more, if there is more to write */
+    uint32_t record; /* the stream has joints, so many bytes apart; 0: none */
+    double later;    /* the answer takes time */
     uint64_t later_ns;
     double keep; /* received bytes are kept for a while before tcp_recved */
     uint64_t keep_ns;
@@ -114,7 +116,8 @@ struct app_flow {
     bool disturbed;         /* will be aborted or vanish: any end is a good one */
 };
 
-extern const struct tcp_ops app_ops;
+/* As the host's habits are. */
+const struct tcp_ops *app_ops(const struct app_host *host);
 
 must_check int app_host_open(struct app_host *host, struct world *world, struct pattern *pattern,
                              const struct app_habits *habits);

@@ -231,6 +231,7 @@ int client_draw(struct client *client, struct client_host *host, uint32_t number
     client->text = mem_arena_alloc(host->world->arena, CLIENT_TEXT_BYTES, CACHE_LINE);
     if (!client->text)
         return -ENOMEM;
+    client->wire = (const uint8_t *)client->text;
     client->want_count = (uint32_t)world_range_log(rand, 1, CLIENT_REQUESTS_MAX);
     for (uint32_t i = 0; i < client->want_count; i++) {
         struct client_want *want = &client->wants[i];

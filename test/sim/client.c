@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#define SERVER_PORT 80
-
 static bool client_fail(struct client *client, const char *what, uint64_t a, uint64_t b)
 {
     uint32_t i = min_u32(client->answered, client->want_count - 1);
@@ -30,8 +28,55 @@ static void close_now(struct client *client)
     if (client->closed_out)
         return;
     client_trace(client, "closes after requests and answers", client->asked, client->answered);
+    if (client->secure && client->tls.ready && client->tls_plan.notifies &&
+        !tls_peer_notify(&client->tls))
+        client_fail(client, client->tls.error, 0, 0);
     client->closed_out = true;
     tcp_close(client->conn);
+}
+
+/* What TLS, or the client itself, sends. */
+static void on_wire(void *arg, const uint8_t *data, size_t len)
+{
+    struct client *client = arg;
+
+    if (client->closed_out || client->ended)
+        return; /* OpenSSL answers the server's close_notify, which nobody waits for */
+    if (len > CLIENT_WIRE_BYTES - client->wire_len) {
+        client_fail(client, "more is said than there is room for", client->wire_len, len);
+        return;
+    }
+    memcpy(client->sealed + client->wire_len, data, len);
+    client->wire_len += (uint32_t)len;
+    tcp_write(client->conn, len);
+}
+
+/* A request is a record or two, sometimes with new keys. */
+static bool say_secretly(struct client *client, uint32_t from, uint32_t len)
+{
+    struct rand *chance = &client->host->world->chance;
+    uint32_t first = rand_chance(chance, 0.3) ? (uint32_t)world_range(chance, 1, len) : len;
+    bool wanted = rand_chance(chance, 0.6);
+
+    if (client->tls_plan.version == TLSREC_TLS13 && rand_chance(chance, client->tls_plan.updates)) {
+        client_trace(client, "updates its keys, wants the same", wanted, 0);
+        if (!tls_peer_update(&client->tls, wanted))
+            return false;
+        if (wanted && client->asked < client->want_count)
+            client->updates_due = 1; /* one for any number of wishes */
+    }
+    return tls_peer_write(&client->tls, client->text + from, first) &&
+           (first == len || tls_peer_write(&client->tls, client->text + from + first, len - first));
+}
+
+static void say(struct client *client, uint32_t from, uint32_t len)
+{
+    if (!client->secure) {
+        client->wire_len += len;
+        tcp_write(client->conn, len);
+    } else if (!say_secretly(client, from, len)) {
+        client_fail(client, client->tls.error, from, len);
+    }
 }
 
 static void ask_more(struct client *client)
@@ -42,7 +87,8 @@ static void ask_more(struct client *client)
 
         client_trace(client, "sends request, kind", client->asked,
                      client->wants[client->asked].kind);
-        tcp_write(client->conn, client->wants[client->asked++].text_end - from);
+        client->asked++;
+        say(client, from, client->wants[client->asked - 1].text_end - from);
     }
     if (client->asked == client->want_count && client->close == CLOSE_AFTER_WRITING)
         close_now(client);
@@ -58,9 +104,9 @@ static uint32_t on_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint
 {
     struct client *client = user;
     struct rand *chance = &client->host->world->chance;
-    struct nmio_slice slice = {.data = (const uint8_t *)client->text + offset, .len = len};
+    struct nmio_slice slice = {.data = client->wire + offset, .len = len};
 
-    if (!client->asked || offset + len > client->wants[client->asked - 1].text_end) {
+    if (offset + len > client->wire_len) {
         client_fail(client, "fill for bytes that were not written", offset, len);
         return 0;
     }
@@ -76,7 +122,7 @@ static void on_sent(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t
 {
     struct client *client = user;
 
-    if (offset < client->acked || offset > client->text_len)
+    if (offset < client->acked || offset > client->wire_len)
         client_fail(client, "an impossible acknowledgment", offset, client->acked);
     client->acked = offset;
 }
@@ -201,11 +247,26 @@ static void on_part(void *arg, uint64_t first, uint64_t last, uint64_t total)
     client->part_bytes += last - first + 1;
 }
 
+/* How many bytes from the start are what they were, or have changed (diskmap_fault_config). */
+static size_t match_changing(struct client *client, uint64_t key, uint64_t offset,
+                             const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t want = *pattern_at(&client->host->shelf->pattern, key, offset + i);
+
+        if (data[i] != want && (data[i] ^ want) != 0xff)
+            return i;
+    }
+    return len;
+}
+
 static void on_bytes(void *arg, uint64_t offset, const uint8_t *data, size_t len)
 {
     struct client *client = arg;
     uint64_t key = wanted(client)->object->key;
-    size_t good = pattern_match(&client->host->shelf->pattern, key, offset, data, len);
+    size_t good = client->host->changing
+                      ? match_changing(client, key, offset, data, len)
+                      : pattern_match(&client->host->shelf->pattern, key, offset, data, len);
 
     if (good < len)
         client_fail(client, "a wrong byte at this offset, in a piece of", offset + good, len);
@@ -267,6 +328,26 @@ static void give_back(struct world_event *event)
         tcp_recved(client->conn, n);
 }
 
+static void on_plain(void *arg, const uint8_t *data, size_t len)
+{
+    struct client *client = arg;
+
+    if (!reader_feed(&client->reader, data, len))
+        client_fail(client, client->reader.error, client->received, len);
+}
+
+static void on_ready(void *arg)
+{
+    struct client *client = arg;
+
+    client_trace(client, "has shaken hands, resumed", SSL_session_reused(client->tls.ssl), 0);
+    client->trusted =
+        client->tls_plan.version == TLSREC_TLS12 && !SSL_session_reused(client->tls.ssl);
+    ask_more(client);
+}
+
+static const struct tls_peer_ops tls_ops = {on_wire, on_ready, on_plain};
+
 static void on_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint32_t len,
                     uint64_t now_ns)
 {
@@ -277,8 +358,11 @@ static void on_recv(void *user, struct tcp_conn *conn, const uint8_t *data, uint
     client->kept += len;
     if (client->kept > client->host->rcv_wnd_bytes)
         client_fail(client, "received beyond the window", client->kept, len);
-    if (!reader_feed(&client->reader, data, len))
-        client_fail(client, client->reader.error, client->received, len);
+    client->trusted |= client->tls.ready;
+    if (!client->secure)
+        on_plain(client, data, len);
+    else if (!tls_peer_feed(&client->tls, data, len))
+        client_fail(client, client->tls.error, client->received, len);
     if (client->stop_ns && client->received >= client->stop_at) {
         world_at(world, &client->give, now_ns + client->stop_ns);
         client->stop_ns = 0;
@@ -298,6 +382,7 @@ static void on_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
 
     client_trace(client, "is told the end, after answers", client->answered, client->received);
     client->peer_closed = true;
+    client->truncated = client->trusted && !client->tls.closed;
     if (!reader_between(&client->reader))
         client_fail(client, "the stream ended in the midst of an answer", client->received, 0);
     close_now(client);
@@ -312,7 +397,10 @@ static void on_connected(void *user, struct tcp_conn *conn, uint64_t now_ns)
     if (client->opened)
         client_fail(client, "opened twice", 0, 0);
     client->opened = true;
-    ask_more(client);
+    if (!client->secure)
+        ask_more(client);
+    else if (!tls_peer_start(&client->tls))
+        client_fail(client, client->tls.error, 0, 0);
 }
 
 static void client_end(struct client *client, enum tcp_end why)
@@ -354,10 +442,25 @@ static void start_event(struct world_event *event)
     struct world *world = host->world;
     struct ip_prefix local = net_prefix(0), remote = net_prefix(1);
     int err = tcp_connect(host->net.tcp, &client->conn, &local.addr, client->port, &remote.addr,
-                          SERVER_PORT, &client_ops, client, world->now_ns);
+                          client->secure ? SERVER_TLS_PORT : SERVER_PORT, &client_ops, client,
+                          world->now_ns);
 
     client->started = true;
     client_trace(client, "connects from port", client->port, client->want_count);
+    if (!err && client->secure)
+        client->wire = client->sealed =
+            mem_arena_alloc(host->world->arena, CLIENT_WIRE_BYTES, CACHE_LINE);
+    if (!err && client->secure &&
+        tls_peer_open(&client->tls, &host->tls, &client->tls_plan, &tls_ops, client) < 0)
+        client_fail(client, "OpenSSL does not want to do as planned", client->tls_plan.version,
+                    client->tls_plan.suite);
+    if (client->secure)
+        world_trace(world, "  client %u: tls %d suite %d%s%s%s fragment %u updates %.1f",
+                    client->number, client->tls_plan.version == TLSREC_TLS13 ? 13 : 12,
+                    client->tls_plan.suite, client->tls_plan.resumes ? " resumes" : "",
+                    client->tls_plan.alpn ? " alpn" : "",
+                    client->tls_plan.notifies ? " notifies" : "", client->tls_plan.fragment,
+                    client->tls_plan.updates);
     if (err) {
         client_fail(client, "tcp_connect failed", (uint64_t)-err, 0);
         client_end(client, TCP_END_REFUSED);
@@ -398,11 +501,31 @@ void client_init(struct client *client)
     world_event_init(&client->vanish, vanish_event);
 }
 
+void client_fini(struct client *client)
+{
+    tls_peer_close(&client->tls);
+}
+
 void client_describe(const struct client *client, char *text, size_t bytes)
 {
     snprintf(text, bytes, "client %u %s asked %u of %u answered %u received %llu; ", client->number,
              client->conn ? tcp_state_name(tcp_conn_state(client->conn)) : "-", client->asked,
              client->want_count, client->answered, (unsigned long long)client->received);
+}
+
+static void check_tls(struct client *client, bool whole)
+{
+    const struct tls_peer *tls = &client->tls;
+
+    client->host->updates += tls->updates_seen;
+    client->host->resumed += client->trusted && SSL_session_reused(tls->ssl);
+    if (client->truncated && !client->host->starved)
+        client_fail(client, "a FIN, but no close_notify before it", client->received, 0);
+    if (tls->updates_seen > tls->updates_wanted)
+        client_fail(client, "a KeyUpdate that nobody asked for", tls->updates_seen,
+                    tls->updates_wanted);
+    if (whole && tls->updates_seen < client->updates_due)
+        client_fail(client, "no KeyUpdate, though one was asked for", client->updates_due, 0);
 }
 
 void client_check(struct client *client)
@@ -413,6 +536,8 @@ void client_check(struct client *client)
 
     if (!client->ended)
         client_fail(client, "never ended", 0, 0);
+    if (client->secure)
+        check_tls(client, !disturbed && !client->host->draining && client->host->gentle);
     if (disturbed || client->host->draining || !client->host->gentle)
         return;
     if (client->end != TCP_END_DONE)

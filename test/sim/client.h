@@ -3,8 +3,8 @@
  * client.h - an HTTP client of the simulation: what it asks for, and what it accepts as an answer.
  *
  * A client is one connection. Its requests are drawn and written down before it starts, each with
- * what RFC 9110 allows as its answer; their text is its stream. Answers are read by reader.h and
- * compared byte for byte with the shelf.
+ * what RFC 9110 allows as its answer; their text is its stream, or what its stream carries
+ * encrypted (tls_peer.h). Answers are read by reader.h and compared byte for byte with the shelf.
  */
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
@@ -12,10 +12,15 @@
 #include "net.h"
 #include "reader.h"
 #include "shelf.h"
+#include "tls_peer.h"
+
+#define SERVER_PORT         80
+#define SERVER_TLS_PORT     443
 
 #define CLIENT_REQUESTS_MAX 24
 #define CLIENT_RANGES_MAX   6
 #define CLIENT_TEXT_BYTES   (64 * 1024)
+#define CLIENT_WIRE_BYTES   (2 * CLIENT_TEXT_BYTES) /* encrypted, and the handshake */
 
 enum client_kind {
     ASK_WHOLE,
@@ -63,6 +68,10 @@ struct client_host {
     struct net_host net;
     bool gentle;   /* nothing but the client itself ends its connection */
     bool draining; /* the server has said, or will say, that it takes no new requests */
+    bool changing; /* objects may change under way: each byte is the old one or the new one */
+    bool starved;  /* the server had no memory left for TLS at some time */
+    struct tls_peer_host tls;
+    uint64_t resumed, updates; /* of all clients: sessions resumed, KeyUpdates of the server */
     double keep, refuse;
     uint64_t keep_ns;
     uint64_t responses; /* complete ones, of all clients */
@@ -81,6 +90,8 @@ struct client {
     uint32_t want_count;
     char *text;
     uint32_t text_len;
+    bool secure;
+    struct tls_peer_plan tls_plan;
     uint32_t ahead; /* requests unanswered at a time */
     uint64_t think_ns;
     enum client_close close;
@@ -88,7 +99,14 @@ struct client {
     uint64_t stop_at, stop_ns;
     /* How far it has come. */
     bool started, opened, closed_out, peer_closed, ended, aborting, vanished;
-    bool cut; /* the server has said that it closes */
+    bool cut;             /* the server has said that it closes */
+    bool trusted;         /* the server has shown that it, too, has finished the handshake */
+    bool truncated;       /* but not by TLS, before its FIN */
+    uint32_t updates_due; /* KeyUpdates that the server has to have sent when all is answered */
+    const uint8_t *wire;  /* what it sends: the text, or what TLS makes of it */
+    uint8_t *sealed;      /* CLIENT_WIRE_BYTES, with TLS */
+    uint32_t wire_len;
+    struct tls_peer tls;
     enum tcp_end end;
     uint32_t asked, answered;
     uint64_t acked, received, kept;
@@ -105,6 +123,7 @@ struct client {
 must_check int client_draw(struct client *client, struct client_host *host, uint32_t number,
                            uint64_t bytes_max);
 void client_init(struct client *client);
+void client_fini(struct client *client);
 void client_describe(const struct client *client, char *text, size_t bytes);
 /* After the end: has it got what it came for? */
 void client_check(struct client *client);

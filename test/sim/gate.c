@@ -22,7 +22,7 @@
 #define TCP_PORTS_BYTES 4
 /* All flags that make an ACK more than an ACK. ECE is none: it is repeated until it was heard. */
 #define TCP_MORE_FLAGS (0x01 | 0x02 | 0x04 | 0x20)
-/* Thinning is for ACKs that are many. */
+/* Thinning is for ACKs that are many: after so long one passes whatever the count. */
 #define THIN_NS (100 * NS_PER_MS)
 /* RFC 792: header and 64 bits of the packet; TCP stacks like to see more. */
 #define ICMP_QUOTE_BYTES 40
@@ -161,20 +161,32 @@ static struct gate_flow *flow_of(struct gate *gate, const struct segment *seg)
     return flow;
 }
 
-static void keep(struct gate *gate, struct gate_flow *flow, const struct nmio_pkt *pkt)
+/* Until then, or until one that is kept already would have been due. */
+static void keep(struct gate *gate, struct gate_flow *flow, const struct nmio_pkt *pkt,
+                 uint64_t until_ns)
 {
     if (flow->kept_count++)
         stat_inc(&gate->stats.acks_merged);
     else
-        flow->due_ns = gate->now_ns + gate->config.stretch_ns;
-    if (flow->kept_count >= gate->config.stretch)
-        flow->due_ns = gate->now_ns;
+        flow->due_ns = UINT64_MAX;
+    flow->due_ns = min_u64(flow->due_ns, until_ns);
     memcpy(flow->data, pkt->data, pkt->len);
     flow->kept = *pkt;
     flow->kept.data = flow->data;
 }
 
-/* True: it passes now. */
+/* What was kept is older than what passes now. */
+static void drop_kept(struct gate *gate, struct gate_flow *flow)
+{
+    if (flow->kept_count)
+        stat_inc(&gate->stats.acks_merged);
+    flow->kept_count = 0;
+}
+
+/*
+ * True: it passes now. The last ACK of all is only late: a sender with one segment in flight would
+ * otherwise never see an ACK of its first transmission, and wait a minute for each (RFC 6298 5.5).
+ */
 static bool admit_ack(struct gate *gate, const struct segment *seg, const struct nmio_pkt *pkt)
 {
     struct gate_flow *flow = flow_of(gate, seg);
@@ -188,13 +200,18 @@ static bool admit_ack(struct gate *gate, const struct segment *seg, const struct
     if (gate->config.thin && ++flow->acks < gate->config.thin &&
         gate->now_ns < flow->passed_ns + THIN_NS) {
         stat_inc(&gate->stats.acks_thinned);
+        keep(gate, flow, pkt, flow->passed_ns + THIN_NS);
         return false;
     }
     flow->acks = 0;
     flow->passed_ns = gate->now_ns;
-    if (!gate->config.stretch)
+    if (!gate->config.stretch) {
+        drop_kept(gate, flow);
         return true;
-    keep(gate, flow, pkt);
+    }
+    keep(gate, flow, pkt,
+         gate->now_ns +
+             (flow->kept_count + 1 < gate->config.stretch ? gate->config.stretch_ns : 0));
     return false;
 }
 
@@ -208,6 +225,8 @@ static uint32_t release_acks(struct gate *gate, struct nmio_pkt *pkts, uint32_t 
         if (!flow->kept_count || flow->due_ns > gate->now_ns)
             continue;
         flow->kept_count = 0;
+        flow->acks = 0;
+        flow->passed_ns = gate->now_ns;
         pkts[n++] = flow->kept;
     }
     return n;
@@ -350,11 +369,9 @@ static bool admit(struct gate *gate, const struct nmio_pkt *pkt)
         return admit_ack(gate, &seg, pkt);
     if (seg.flags & TCP_SYN_FLAG)
         strip(gate, &seg, pkt);
-    flow = gate->config.stretch ? flow_of(gate, &seg) : NULL;
-    if (flow && flow->kept_count) { /* what was kept is older than this segment's own ACK */
-        stat_add(&gate->stats.acks_merged, 1);
-        flow->kept_count = 0;
-    }
+    flow = gate->config.stretch || gate->config.thin ? flow_of(gate, &seg) : NULL;
+    if (flow)
+        drop_kept(gate, flow);
     return true;
 }
 

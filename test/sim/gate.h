@@ -6,11 +6,12 @@
  * receive (IPv4 with TCP in it), and does what routers, firewalls, modems and other people's
  * receivers do:
  *
- *     acknowledgments   are lost apart from data; only every n-th passes; or they are kept back,
- * and of several in a row the last one alone is delivered, late options           of SYNs are
- * overwritten, so that the peer seems not to know them size              packets above an MTU that
- * begins in the middle of everything are dropped, with or without a word to their sender addresses
- * the host's Ethernet address changes, announced or not, as when a router fails over to another one
+ * - acknowledgments are lost apart from data; or only every n-th passes at once, and the last one
+ *   late; or they are kept back, and of several in a row the last one alone is delivered, late;
+ * - options of SYNs are overwritten, so that the peer seems not to know them;
+ * - packets above a size that begins in the middle of everything are dropped, with or without a
+ *   word to their sender;
+ * - the host's Ethernet address changes, announced or not, as when a router fails over.
  *
  * Data behind a gate is never damaged, and nothing is lost that a gate was not asked to lose.
  */
@@ -29,7 +30,7 @@ enum gate_strip {
 struct gate_config {
     uint64_t seed;
     double ack_loss;
-    uint32_t thin;       /* one ACK of so many passes; 0: all */
+    uint32_t thin;       /* one ACK of so many passes at once; 0: all */
     uint32_t stretch;    /* so many ACKs become one; 0: each is its own */
     uint64_t stretch_ns; /* no ACK is kept for longer */
     unsigned strip;      /* enum gate_strip */
@@ -44,7 +45,7 @@ struct gate_config {
 
 #define GATE_STATS(X, t)                                                                           \
     X(t, acks_lost, "ACKs dropped by chance")                                                      \
-    X(t, acks_thinned, "ACKs dropped because not every one passes")                                \
+    X(t, acks_thinned, "ACKs that had to wait because not every one passes")                       \
     X(t, acks_merged, "ACKs of which only the next one was delivered")                             \
     X(t, stripped, "SYNs that lost an option")                                                     \
     X(t, too_big, "packets above the MTU")                                                         \

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sim_atlas.c - clients on a TCP of ours, a network that harms, and the server that is shipped, on
- * a disk that is slow, overtakes itself and fails.
+ * sim_atlas.c - clients on a TCP of ours, with and without TLS, a network that harms, and the
+ * server that is shipped, on a disk that is slow, overtakes itself and fails.
  *
  * The server is a struct worker, the very code that `atlas serve` runs on a thread; only its port,
  * its disk and its clock are the simulation's.
  */
 #include "client.h"
 #include "runner.h"
-#include "worker.h"
+#include "secure.h"
+#include "witness.h"
 
 #include "base/bytes.h"
 
 #define ARENA_BYTES       (1ull << 30) /* address space: what is not touched costs nothing */
 #define CLIENTS_MAX       40
-#define SERVER_PORT       80
 #define CLIENT_PORT_FIRST 1024
 #define EPOCH_S           1750000000
 
@@ -23,12 +23,36 @@
 #define GENTLE_HARM_MAX 0.06
 /* Where more goes wrong, megabytes would take days. */
 #define MEGABYTES_TOIL_MAX 0.2
+#define MEGABYTES          4000000
+#define WIDE_WINDOW_BYTES  (1 << 20)
+#define WIDE_DEPTH         1024 /* packets, of the pipe */
 /* Every client may have as many responses under way as a connection can. */
 #define CONNS_PER_CLIENT 16
+
+/* What all runs have in common. */
+struct fixtures {
+    struct shelf shelf;
+    struct crypto crypto;
+};
+
+/* How the server of a run does TLS. */
+struct security {
+    bool on;
+    bool wide; /* windows and objects for many full records, parts of which are sealed again */
+    struct tls_identity identities[CRYPTO_KEYS];
+    uint32_t identity_count;
+    enum tlsrec_version min_version;
+    bool resumes;
+    struct tls_tickets *tickets; /* or NULL */
+    struct tls_ctx *ctx;
+};
 
 struct scenario {
     struct world *world;
     const struct shelf *shelf;
+    const struct crypto *crypto;
+    struct security security;
+    struct nmio_port *witness; /* on top of the server's port, which closes it */
     struct net_params net;
     struct net_link link;
     struct tcp_config client_tcp;
@@ -138,6 +162,78 @@ static void draw_clients_host(struct scenario *s, struct rand *rand)
                    s->config.limits.conns >= CONNS_PER_CLIENT * s->client_count;
 }
 
+/* --- drawing TLS ------------------------------------------------------------------------------ */
+
+static void draw_tls_client(struct scenario *s, struct rand *rand, struct client *client)
+{
+    struct tls_peer_plan *plan = &client->tls_plan;
+
+    client->secure = rand_chance(rand, 0.9);
+    plan->version = rand_chance(rand, 0.7) ? TLSREC_TLS13 : s->security.min_version;
+    plan->suite = (enum tlsrec_suite)rand_below(rand, TLSREC_CHACHA20_POLY1305 + 1);
+    plan->resumes = rand_chance(rand, 0.6);
+    plan->alpn = rand_chance(rand, 0.5);
+    plan->notifies = rand_chance(rand, 0.6);
+    plan->fragment = rand_chance(rand, 0.15) ? (uint8_t)world_range(rand, 1, 4) : 0;
+    plan->updates = rand_chance(rand, 0.4) ? 0.5 : 0;
+}
+
+/* Instead of the network that was drawn one in which windows grow large, and a few of many segments
+ * have to be sent again. */
+static void draw_wide(struct scenario *s, struct rand *rand)
+{
+    double loss = 1.0 / (double)world_range_log(rand, 64, 4096);
+    struct net_faults faults = {.on = true,
+                                .config = {.seed = rand_u64(rand), .loss = loss, .rx_only = true}};
+
+    s->net =
+        (struct net_params){.pipe = s->net.pipe, .faults = {faults}, .harm = loss, .toil = loss};
+    s->net.pipe.depth = max_u32(s->net.pipe.depth, WIDE_DEPTH);
+    world_note(s->world, " and instead of that: depth=%u loss=%.4f", s->net.pipe.depth, loss);
+}
+
+/* The server listens with TLS and without. */
+static void draw_security(struct scenario *s, struct rand *rand)
+{
+    static const uint32_t read_bytes[] = {TLS_READ_BYTES_MIN, 61440, 131072};
+    struct security *security = &s->security;
+    uint32_t kinds = 1 + (uint32_t)rand_below(rand, (1u << CRYPTO_KEYS) - 1);
+
+    for (uint32_t i = 0; i < CRYPTO_KEYS; i++)
+        if (kinds & 1u << i)
+            security->identities[security->identity_count++] = s->crypto->identities[i].identity;
+    security->min_version = rand_chance(rand, 0.1) ? TLSREC_TLS13 : TLSREC_TLS12;
+    security->resumes = rand_chance(rand, 0.7);
+    s->config.tls_port = SERVER_TLS_PORT;
+    s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
+    s->config.chunk_count = max_u32(s->config.chunk_count, TLS_CHUNKS_MIN);
+    if (security->wide)
+        s->client_tcp.rcv_wnd_bytes = s->clients_host.rcv_wnd_bytes = WIDE_WINDOW_BYTES;
+    if (s->config.disk_fault && rand_chance(rand, security->wide ? 0.6 : 0.3)) {
+        s->disk.change_at_ns =
+            s->world->start_ns +
+            world_range_log(rand, NS_PER_MS, (security->wide ? 1 : 10) * NS_PER_S);
+        s->clients_host.changing = true;
+        s->clients_host.gentle = false;
+    }
+    for (uint32_t i = 0; i < s->client_count; i++)
+        draw_tls_client(s, rand, &s->clients[i]);
+}
+
+static void note_security(struct scenario *s)
+{
+    uint32_t secure = 0;
+
+    for (uint32_t i = 0; i < s->client_count; i++)
+        secure += s->clients[i].secure;
+    world_note(s->world, " tls{clients=%u identities=%u %s%s}", secure, s->security.identity_count,
+               s->security.min_version == TLSREC_TLS13 ? "1.3" : "1.2",
+               s->security.resumes ? " tickets" : "");
+    if (s->clients_host.changing)
+        world_note(s->world, " change=%.3fs",
+                   (double)(s->disk.change_at_ns - s->world->start_ns) / NS_PER_S);
+}
+
 static void note(struct scenario *s, uint64_t bytes_max)
 {
     struct world *world = s->world;
@@ -157,13 +253,21 @@ static void note(struct scenario *s, uint64_t bytes_max)
 
 static int scenario_draw(struct scenario *s)
 {
-    static const uint64_t bytes_max[] = {5000, 20000, 70000, 70000, 320000, 4000000};
+    static const uint64_t bytes_max[] = {5000, 20000, 70000, 70000, 320000, MEGABYTES};
     struct rand *rand = &s->world->draw;
     uint64_t bytes = bytes_max[rand_below(rand, array_len(bytes_max))];
     double disturbed = rand_chance(rand, 0.3) ? 0.4 : 0, stop = rand_chance(rand, 0.2) ? 0.5 : 0;
+    struct rand dice; /* for TLS, so that whatever else a seed means does not depend on it */
     int err = 0;
 
+    rand_seed(&dice, ~s->world->seed);
+    s->security.on = rand_chance(&dice, 0.6);
+    s->security.wide = s->security.on && rand_chance(&dice, 0.25);
+    if (s->security.wide)
+        bytes = MEGABYTES;
     net_draw(&s->net, s->world);
+    if (s->security.wide)
+        draw_wide(s, &dice);
     if (s->net.toil > MEGABYTES_TOIL_MAX)
         bytes = min_u64(bytes, 70000);
     s->client_count = (uint32_t)world_range(rand, 1, 4);
@@ -174,11 +278,16 @@ static int scenario_draw(struct scenario *s)
     draw_server(s, rand);
     draw_client_tcp(s, rand);
     draw_clients_host(s, rand);
-    note(s, bytes);
     for (uint32_t i = 0; i < s->client_count && !err; i++) {
         err = client_draw(&s->clients[i], &s->clients_host, i, bytes);
         draw_client(s, rand, &s->clients[i], disturbed, stop);
     }
+    crypto_seed(rand_u64(&dice));
+    if (s->security.on)
+        draw_security(s, &dice);
+    note(s, bytes);
+    if (s->security.on)
+        note_security(s);
     return err;
 }
 
@@ -193,6 +302,11 @@ static uint64_t conns_left(const struct tcp *tcp)
     return left;
 }
 
+static uint64_t sessions_left(const struct worker *w)
+{
+    return stat_get(&w->sessions.in_use) + stat_get(&w->secures.in_use);
+}
+
 static bool finished(void *arg)
 {
     const struct scenario *s = arg;
@@ -201,7 +315,7 @@ static bool finished(void *arg)
         if (!s->clients[i].started || s->clients[i].conn)
             return false;
     return conns_left(s->clients_host.net.tcp) == 0 && conns_left(s->worker->tcp) == 0 &&
-           s->worker->sessions.in_use == 0 && diskmap_stats(s->worker->dm)->inflight == 0;
+           sessions_left(s->worker) == 0 && diskmap_stats(s->worker->dm)->inflight == 0;
 }
 
 static void inspect(void *arg)
@@ -210,12 +324,11 @@ static void inspect(void *arg)
     const struct worker *w = s->worker;
     uint64_t reads = 0;
 
-    if (stat_get(&w->stats.sessions) + stat_get(&w->stats.sessions_draining) !=
-        stat_get(&w->sessions.in_use))
+    if (stat_get(&w->stats.sessions) + stat_get(&w->stats.sessions_draining) != sessions_left(w))
         world_fail(s->world, "the server counts %llu sessions and %llu draining, and has %llu",
                    (unsigned long long)w->stats.sessions,
                    (unsigned long long)w->stats.sessions_draining,
-                   (unsigned long long)w->sessions.in_use);
+                   (unsigned long long)sessions_left(w));
     for (struct tcp_conn *conn = tcp_conn_next(w->tcp, NULL); conn;
          conn = tcp_conn_next(w->tcp, conn)) {
         enum tcp_state state = tcp_conn_state(conn);
@@ -227,7 +340,8 @@ static void inspect(void *arg)
             world_fail(s->world, "the server has a connection in %s without a session",
                        tcp_state_name(state));
         else
-            reads += session->reads;
+            reads +=
+                session->reads - ((session->flags & SESSION_SECURE) && secure_of(session)->job_out);
     }
     if (reads > w->chunks.in_use)
         world_fail(s->world, "%llu reads are under way with %llu chunks", (unsigned long long)reads,
@@ -244,7 +358,7 @@ static void describe(void *arg, char *text, size_t bytes)
     snprintf(text + strlen(text), bytes - strlen(text),
              "server: %llu connections, %llu sessions, %llu chunks, %llu reads",
              (unsigned long long)conns_left(s->worker->tcp),
-             (unsigned long long)s->worker->sessions.in_use,
+             (unsigned long long)sessions_left(s->worker),
              (unsigned long long)s->worker->chunks.in_use,
              (unsigned long long)diskmap_stats(s->worker->dm)->inflight);
 }
@@ -256,9 +370,36 @@ static void check_pool(struct scenario *s, const char *name, const uint64_t *in_
                    name);
 }
 
+/* Clients do as the RFC says. */
+static void check_security(struct scenario *s)
+{
+    const struct secure_stats *stats = &s->worker->secure_stats;
+
+    if (stat_get(&stats->differs) && !s->clients_host.changing)
+        world_fail(s->world, "the server has seen %llu objects change",
+                   (unsigned long long)stat_get(&stats->differs));
+    if (stat_get(&stats->failed) || stat_get(&stats->alerts_out))
+        world_fail(s->world, "the server does not understand its clients: %llu, %llu",
+                   (unsigned long long)stat_get(&stats->failed),
+                   (unsigned long long)stat_get(&stats->alerts_out));
+    if (stat_get(&stats->handshakes_active))
+        world_fail(s->world, "the server counts %llu handshakes",
+                   (unsigned long long)stat_get(&stats->handshakes_active));
+    if (stat_get(&stats->resumed) < s->clients_host.resumed)
+        world_fail(s->world, "the server has resumed %llu sessions, its clients %llu",
+                   (unsigned long long)stat_get(&stats->resumed),
+                   (unsigned long long)s->clients_host.resumed);
+    if (!s->security.resumes && stat_get(&stats->resumed))
+        world_fail(s->world, "a session was resumed without tickets");
+    if (stat_get(&stats->key_updates) < s->clients_host.updates)
+        world_fail(s->world, "the server has sent %llu KeyUpdates, its clients have seen %llu",
+                   (unsigned long long)stat_get(&stats->key_updates),
+                   (unsigned long long)s->clients_host.updates);
+}
+
 static void check_timeouts(struct scenario *s)
 {
-    struct nmio_port *ports[] = {s->clients_host.net.port, s->worker->port};
+    struct nmio_port *ports[] = {s->clients_host.net.port, s->link.ports[1]};
 
     if (!net_is_perfect(&s->net) || s->world->pcap_path)
         return;
@@ -276,9 +417,15 @@ static void check_end(struct scenario *s)
 {
     const struct worker *w = s->worker;
 
+    s->clients_host.starved =
+        stat_get(&w->secure_stats.drop_runs_full) || stat_get(&w->secure_stats.drop_keys_full);
     for (uint32_t i = 0; i < s->client_count; i++)
         client_check(&s->clients[i]);
     check_pool(s, "sessions", &w->sessions.in_use);
+    check_pool(s, "sessions over TLS", &w->secures.in_use);
+    check_pool(s, "runs", &w->runs.in_use);
+    check_pool(s, "expanded keys", &w->keys.in_use);
+    check_security(s);
     check_pool(s, "requests", &w->requests.in_use);
     check_pool(s, "responses", &w->responses.in_use);
     check_pool(s, "sets of ranges", &w->multis.in_use);
@@ -348,9 +495,57 @@ static void drain(struct world_event *event)
     worker_drain(s->worker, s->world->now_ns);
 }
 
+static int security_open(struct scenario *s, char *why, size_t why_bytes)
+{
+    struct security *security = &s->security;
+    struct tls_policy policy = {.identities = security->identities,
+                                .identity_count = security->identity_count,
+                                .min_version = security->min_version};
+    int err = 0;
+
+    if (!security->on)
+        return 0;
+    if (security->resumes)
+        err = tls_tickets_open(&security->tickets, TLS_TICKET_ROTATE_S);
+    policy.tickets = security->tickets;
+    if (!err)
+        err = tls_ctx_open(&security->ctx, &policy, why, why_bytes);
+    if (!err)
+        err = tls_peer_host_open(&s->clients_host.tls, s->crypto);
+    s->config.tls = security->ctx;
+    return err;
+}
+
+static void security_close(struct scenario *s)
+{
+    for (uint32_t i = 0; i < s->client_count; i++)
+        client_fini(&s->clients[i]);
+    tls_peer_host_close(&s->clients_host.tls);
+    if (s->security.ctx)
+        tls_ctx_put(s->security.ctx);
+    if (s->security.tickets)
+        tls_tickets_close(s->security.tickets);
+}
+
+static int server_open(struct scenario *s, char *why, size_t why_bytes)
+{
+    int err = security_open(s, why, why_bytes);
+
+    if (!err)
+        err = witness_open(&s->witness, s->link.ports[1], s->world);
+    if (err)
+        return err;
+    s->config.arena = s->world->arena;
+    s->config.port = s->witness;
+    err = worker_open(&s->worker, &s->config, s->world->now_ns, why, why_bytes);
+    if (!err)
+        /* Without TLS what has changed is sent as it is. */
+        witness_watch(s->witness, s->worker->tcp, s->clients_host.changing ? SERVER_TLS_PORT : 0);
+    return err;
+}
+
 static void scenario_open(struct scenario *s)
 {
-    struct nmio_port *const *ports = s->link.ports;
     char why[256] = "no memory";
     int err = net_link_open(&s->link, &s->net, s->world);
 
@@ -358,12 +553,10 @@ static void scenario_open(struct scenario *s)
         world_fail(s->world, "no network: %d", err);
         return;
     }
-    s->config.arena = s->world->arena;
-    s->config.port = ports[1];
-    err = worker_open(&s->worker, &s->config, s->world->now_ns, why, sizeof(why));
+    err = server_open(s, why, sizeof(why));
     if (err) {
-        nmio_close(ports[0]);
-        nmio_close(ports[1]);
+        nmio_close(s->link.ports[0]);
+        nmio_close(s->witness ? s->witness : s->link.ports[1]);
         world_fail(s->world, "no server: %s", why);
         return;
     }
@@ -404,6 +597,8 @@ static void scenario_play(struct scenario *s)
     net_trace_stats(s->world, "server eth", eth_stat_descs, eth_stats(s->worker->eth));
     net_trace_stats(s->world, "server disk", diskmap_stat_descs, diskmap_stats(s->worker->dm));
     net_trace_stats(s->world, "server", worker_stat_descs, &s->worker->stats);
+    net_trace_stats(s->world, "server tls", secure_stat_descs, &s->worker->secure_stats);
+    net_trace_stats(s->world, "witness", witness_stat_descs, witness_stats(s->witness));
     if (good)
         check_end(s);
 }
@@ -418,7 +613,8 @@ static void run(struct world *world)
     }
     s = mem_arena_alloc(world->arena, sizeof(*s), CACHE_LINE);
     s->world = world;
-    s->shelf = world->shared;
+    s->shelf = &((const struct fixtures *)world->shared)->shelf;
+    s->crypto = &((const struct fixtures *)world->shared)->crypto;
     if (scenario_draw(s) < 0)
         world_fail(world, "the requests do not fit into the arena");
     else
@@ -429,21 +625,29 @@ static void run(struct world *world)
         net_host_close(&s->clients_host.net);
     if (s->worker)
         worker_close(s->worker);
+    security_close(s);
     net_link_close(&s->link);
     mem_arena_close(world->arena);
 }
 
 int main(int argc, char **argv)
 {
-    struct shelf shelf;
+    struct fixtures fixtures;
     char why[256];
     int rc;
 
-    if (shelf_open(&shelf, why, sizeof(why)) < 0) {
+    if (shelf_open(&fixtures.shelf, why, sizeof(why)) < 0) {
         fprintf(stderr, "%s: %s\n", argv[0], why);
         return 1;
     }
-    rc = runner_main(argc, argv, run, &shelf);
-    shelf_close(&shelf);
+    rc = crypto_open(&fixtures.crypto);
+    if (rc < 0) {
+        fprintf(stderr, "%s: no certificates: %s\n", argv[0], strerror(-rc));
+        shelf_close(&fixtures.shelf);
+        return 1;
+    }
+    rc = runner_main(argc, argv, run, &fixtures);
+    crypto_close(&fixtures.crypto);
+    shelf_close(&fixtures.shelf);
     return rc;
 }

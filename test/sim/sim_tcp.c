@@ -251,15 +251,15 @@ static void note(struct scenario *s, const struct mood *mood)
 
         world_note(world,
                    " %s{%s%s conns=%u half=%u wnd=%u mark=%u asked=%u mss=%u keep=%llus ut=%llus"
-                   " tw=%llus chunks=%ux%u refuse=%.1f short=%.1f unowned=%.1f later=%.1f"
-                   " %.3fms keep=%.1f %.3fms}",
+                   " tw=%llus chunks=%ux%u refuse=%.1f short=%.1f unowned=%.1f grow=%.1f record=%u"
+                   " later=%.1f %.3fms keep=%.1f %.3fms}",
                    i ? "server" : "client", t->cc, t->pacing ? " paced" : "", t->conns_max,
                    t->half_open_max, t->rcv_wnd_bytes, t->watermark_mss, t->asked_max_bytes,
                    t->mss_max, (unsigned long long)(t->keepalive_ns / NS_PER_S),
                    (unsigned long long)(t->user_timeout_ns / NS_PER_S),
                    (unsigned long long)(t->time_wait_ns / NS_PER_S), h->chunk_count, h->chunk_bytes,
-                   h->refuse, h->shorten, h->unowned, h->later, (double)h->later_ns / NS_PER_MS,
-                   h->keep, (double)h->keep_ns / NS_PER_MS);
+                   h->refuse, h->shorten, h->unowned, h->grow, h->record, h->later,
+                   (double)h->later_ns / NS_PER_MS, h->keep, (double)h->keep_ns / NS_PER_MS);
     }
 }
 
@@ -287,6 +287,11 @@ static void scenario_draw(struct scenario *s)
      * connection needs them. */
     if (s->gentle && mood.disturbed == 0 && mood.odd == 0 && rand_chance(rand, 0.5))
         s->tcp[0].keepalive_ns = s->tcp[1].keepalive_ns = 0;
+    for (uint32_t i = 0; i < NET_HOSTS; i++) {
+        s->habits[i].record =
+            rand_chance(rand, 0.4) ? (uint32_t)world_range_log(rand, 1, 40000) : 0;
+        s->habits[i].grow = rand_chance(rand, 0.3) ? 0.5 : 0;
+    }
     note(s, &mood);
     s->limit_ns = RUN_LIMIT_NS;
     if (s->gentle && mood.disturbed == 0)
@@ -579,9 +584,9 @@ static int host_open(struct scenario *s, uint32_t number)
     host->watermark_mss = s->tcp[number].watermark_mss;
     err = app_host_open(host, s->world, &s->pattern, &s->habits[number]);
     if (!err && number)
-        err = tcp_listen(host->net.tcp, NULL, SERVER_PORT, &app_ops, host);
+        err = tcp_listen(host->net.tcp, NULL, SERVER_PORT, app_ops(host), host);
     if (!err && number)
-        err = tcp_listen(host->net.tcp, NULL, REJECT_PORT, &app_ops, host);
+        err = tcp_listen(host->net.tcp, NULL, REJECT_PORT, app_ops(host), host);
     return err;
 }
 

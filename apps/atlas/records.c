@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * records.c - the send buffer that is a function, over TLS: runs are opened ahead of what TCP asks
+ * for; records_fill turns an offset on the wire into records, and those into a read of their
+ * plaintext; records_seal seals what came back, and stream.c hands it to TCP.
+ *
+ * A record that is asked for alone is sealed where the disk has put it: header in front, tag
+ * behind. Several are one read, and are made from it into a second chunk, each as it is sealed: a
+ * disk answers one question of 48 KiB with less ado than three, and the answer is one frame. Of a
+ * full record that was sealed before, just the part that was lost is read and sealed again, if its
+ * object cannot have changed; everything else is sealed as a whole, and tlsrec compares the tag.
+ */
+#include "secure.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A record is at most an eighth of the window: what waits for its record to fit is not used. */
+#define BLOCK_WINDOW_BYTES (8 * DISKMAP_BLOCK_BYTES)
+#define FULL_WINDOW_BYTES  (8 * TLSREC_PLAIN_MAX)
+/* In front of a response's text there must be room for the record's header. */
+#define TEXT_BYTES_MAX (MEM_CHUNK_HEADROOM - 64)
+#define MSS_MIN        128 /* of which records are made as long; smaller segments carry parts */
+
+/* --- runs ------------------------------------------------------------------------------------- */
+
+static void run_put(struct worker *w, struct run *run)
+{
+    if (--run->refs > 0)
+        return;
+    free(run->flight);
+    mem_pool_put(&w->runs, run);
+}
+
+static struct run *run_new(struct secure *s, enum run_kind kind)
+{
+    struct worker *w = s->session.worker;
+    struct run *run = mem_pool_get(&w->runs);
+
+    if (!run)
+        return NULL;
+    memset(run, 0, offsetof(struct run, tags));
+    run->refs = 1;
+    run->kind = (uint8_t)kind;
+    return run;
+}
+
+/* Takes its place at the end of the wire. From here on TCP may ask for it. */
+static void run_append(struct secure *s, struct run *run, uint64_t wire_bytes)
+{
+    run->wire = s->wire;
+    run->wire_bytes = wire_bytes;
+    s->wire += wire_bytes;
+    if (s->first)
+        s->last->next = run;
+    else
+        s->first = run;
+    s->last = run;
+    s->run_count++;
+    tcp_write(s->session.conn, wire_bytes);
+}
+
+static struct run *run_at(const struct secure *s, uint64_t wire)
+{
+    struct run *run = s->last;
+
+    if (run && wire >= run->wire) {
+        assert(wire < run->wire + run->wire_bytes);
+        return run;
+    }
+    for (run = s->first; run && wire >= run->wire + run->wire_bytes;)
+        run = run->next;
+    assert(run && wire >= run->wire); /* TCP asks only for what is written and not acknowledged */
+    return run;
+}
+
+int records_flight(struct secure *s, uint8_t *bytes, uint32_t count)
+{
+    struct run *run = run_new(s, RUN_FLIGHT);
+
+    if (!run) {
+        stat_inc(&s->session.worker->secure_stats.drop_runs_full);
+        return -ENOMEM;
+    }
+    run->flight = bytes;
+    run_append(s, run, count);
+    return 0;
+}
+
+static void note_append(struct secure *s, struct run *run, const struct tlsrec_note *note)
+{
+    run->records = note->run;
+    memcpy(run->note, note->text, sizeof(run->note));
+    run_append(s, run, tlsrec_run_wire_bytes(&note->run));
+}
+
+/* --- ahead of TCP ----------------------------------------------------------------------------- */
+
+/* Idle connections have no expanded keys. */
+static bool have_keys(struct secure *s)
+{
+    struct worker *w = s->session.worker;
+    struct tlsrec_keys *keys;
+
+    if (s->records.keys)
+        return true;
+    keys = mem_pool_get(&w->keys);
+    if (!keys) {
+        stat_inc(&w->secure_stats.drop_keys_full);
+        return false;
+    }
+    tlsrec_attach(&s->records, keys);
+    return true;
+}
+
+/* What the next run of a response is to cover: text of it, then bytes of its body. */
+struct stretch {
+    uint64_t text_bytes;
+    uint64_t bytes;    /* text and body */
+    uint64_t block_at; /* where the first block of the body begins in it */
+};
+
+static struct stretch stretch_of(const struct response *r, uint64_t off)
+{
+    struct http1_piece piece = http1_response_piece(&r->http, off);
+    struct stretch st = {0};
+
+    if (piece.kind == HTTP1_TEXT) {
+        st.text_bytes = min_u64(piece.len, TEXT_BYTES_MAX);
+        st.bytes = st.block_at = st.text_bytes;
+        if (st.text_bytes < piece.len)
+            return st;
+        piece = http1_response_piece(&r->http, off + st.text_bytes);
+        if (piece.len == 0 || piece.kind != HTTP1_BODY)
+            return st;
+    }
+    st.bytes += piece.len;
+    st.block_at += (DISKMAP_BLOCK_BYTES - piece.off % DISKMAP_BLOCK_BYTES) % DISKMAP_BLOCK_BYTES;
+    return st;
+}
+
+/* The size of the records, and with it how much RUN_RECORDS of them hold. */
+static struct tlsrec_rule rule_for(const struct secure *s, struct stretch *st)
+{
+    uint64_t window = tcp_conn_window(s->session.conn), most;
+    struct tlsrec_rule rule = {.block_bytes = DISKMAP_BLOCK_BYTES};
+
+    if (window < BLOCK_WINDOW_BYTES) {
+        uint32_t mss = max_u32(tcp_conn_mss(s->session.conn), MSS_MIN);
+        uint64_t small = RUN_RECORDS * (mss - TLSREC_HEAD_MAX - TLSREC_TAIL_MAX);
+
+        rule.small_count = RUN_RECORDS;
+        rule.small_wire = mss;
+        rule.full_bytes = s->full_bytes;
+        small = min_u64(small,
+                        (uint64_t)RUN_RECORDS * (s->full_bytes ? s->full_bytes : TLSREC_PLAIN_MAX));
+        most = small > st->block_at
+                   ? st->block_at + align_down(small - st->block_at, DISKMAP_BLOCK_BYTES)
+                   : small;
+    } else {
+        rule.full_bytes = window < FULL_WINDOW_BYTES ? DISKMAP_BLOCK_BYTES : TLSREC_PLAIN_MAX;
+        if (s->full_bytes)
+            rule.full_bytes = min_u32(rule.full_bytes, s->full_bytes);
+        /* What comes before the block boundary may need records of its own. */
+        most = (RUN_RECORDS - 2 - st->block_at / rule.full_bytes) * (uint64_t)rule.full_bytes;
+        if (most > st->block_at)
+            most = st->block_at + align_down(most - st->block_at, rule.full_bytes);
+    }
+    st->bytes = min_u64(st->bytes, most);
+    return rule;
+}
+
+enum opened {
+    OPENED,
+    OPENED_NOT,  /* not now: an ACK will make it possible */
+    OPENED_GONE, /* never: the keys are used up, or memory is */
+};
+
+/* None is left. As long as the connection has some itself, ACKs will give them back. */
+static enum opened no_run(struct secure *s)
+{
+    if (s->first) {
+        stat_inc(&s->session.worker->secure_stats.run_waits);
+        return OPENED_NOT;
+    }
+    stat_inc(&s->session.worker->secure_stats.drop_runs_full);
+    return OPENED_GONE;
+}
+
+static enum opened open_update(struct secure *s)
+{
+    struct worker *w = s->session.worker;
+    struct run *run = run_new(s, RUN_NOTE);
+    struct tlsrec_note note;
+    int rc;
+
+    if (!run)
+        return no_run(s);
+    rc = tlsrec_key_update(&s->records, false, &note);
+    if (rc < 0) {
+        run_put(w, run);
+        return rc == -EBUSY ? OPENED_NOT : OPENED_GONE;
+    }
+    note_append(s, run, &note);
+    stat_inc(&w->secure_stats.key_updates);
+    s->update_owed = false;
+    return OPENED;
+}
+
+static enum opened open_run(struct secure *s)
+{
+    struct response *r = s->opening;
+    struct stretch st = stretch_of(r, s->opened);
+    struct tlsrec_rule rule = rule_for(s, &st);
+    struct run *run;
+    uint64_t covered;
+
+    if (s->run_count >= RUNS_MAX)
+        return OPENED_NOT;
+    run = run_new(s, RUN_RESPONSE);
+    if (!run)
+        return no_run(s);
+    covered = tlsrec_run_open(&s->records, &rule, st.bytes, min_u64(st.block_at, st.bytes),
+                              &run->records);
+    if (covered == 0) {
+        run_put(s->session.worker, run);
+        return s->records.version == TLSREC_TLS13 ? open_update(s) : OPENED_GONE;
+    }
+    assert(tlsrec_run_records(&run->records) <= RUN_RECORDS);
+    run->response = r;
+    run->plain = s->opened;
+    run_append(s, run, tlsrec_run_wire_bytes(&run->records));
+    s->opened += covered;
+    if (s->opened == http1_response_bytes(&r->http)) {
+        s->opening = r->next;
+        s->opened = 0;
+    }
+    return OPENED;
+}
+
+/* close_notify (RFC 8446 6.1), and nothing more. Without it where there is no memory, as many a
+ * server does. */
+static void finish(struct secure *s)
+{
+    struct run *run = run_new(s, RUN_NOTE);
+    struct tlsrec_note note;
+
+    s->finishing = true;
+    if (!run && no_run(s) == OPENED_NOT)
+        return;
+    s->finished = true;
+    s->session.flags |= SESSION_CLOSING;
+    if (run && have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
+    tcp_close(s->session.conn);
+}
+
+void records_ahead(struct secure *s)
+{
+    enum opened rc = OPENED;
+
+    if (s->stage != SECURE_OPEN || s->finished)
+        return;
+    if ((s->opening || s->update_owed || tlsrec_update_due(&s->records)) && !have_keys(s))
+        rc = OPENED_GONE;
+    if (rc == OPENED && s->update_owed) /* RFC 8446 4.6.3: before the next bytes of data */
+        rc = open_update(s);
+    else if (rc == OPENED && tlsrec_update_due(&s->records) && open_update(s) == OPENED_GONE)
+        rc = OPENED_GONE;
+    while (rc == OPENED && s->opening && s->wire < s->asked + RUN_AHEAD_BYTES)
+        rc = open_run(s);
+    if (rc == OPENED_GONE) /* the response ends before its Content-Length: the client sees it */
+        s->opening = NULL;
+    if (rc == OPENED_GONE || (s->finishing && !s->opening))
+        finish(s);
+}
+
+void records_carry(struct secure *s, struct response *r)
+{
+    if (s->finished)
+        return;
+    if (!s->opening) {
+        s->opening = r;
+        s->opened = 0;
+    }
+    records_ahead(s);
+}
+
+int records_alert(struct secure *s, enum tlsrec_alert alert)
+{
+    struct run *run = run_new(s, RUN_NOTE);
+    struct tlsrec_note note;
+    int rc = -ENOMEM;
+
+    s->opening = NULL;
+    if (run && have_keys(s))
+        rc = tlsrec_alert(&s->records, alert, &note);
+    if (rc == 0)
+        note_append(s, run, &note);
+    else if (run)
+        run_put(s->session.worker, run);
+    return rc;
+}
+
+/* --- behind TCP ------------------------------------------------------------------------------- */
+
+static void release_keys(struct secure *s)
+{
+    struct tlsrec_keys *keys = tlsrec_detach(&s->records);
+
+    if (keys)
+        mem_pool_put(&s->session.worker->keys, keys);
+}
+
+/* Up to where the plaintext is that was carried by runs which arrived whole. */
+static uint64_t plain_arrived(const struct secure *s)
+{
+    const struct run *run = s->first;
+
+    while (run && run->kind != RUN_RESPONSE)
+        run = run->next;
+    if (run)
+        return run->response->start + run->plain;
+    return s->opening ? s->opening->start + s->opened : s->session.stream_bytes;
+}
+
+uint64_t records_arrived(struct secure *s, uint64_t wire)
+{
+    s->arrived = wire;
+    while (s->first && wire >= s->first->wire + s->first->wire_bytes) {
+        struct run *run = s->first;
+
+        s->first = run->next;
+        s->run_count--;
+        run_put(s->session.worker, run);
+    }
+    if (!s->first)
+        s->last = NULL;
+    if (s->stage == SECURE_OPEN) {
+        tlsrec_acked(&s->records, wire);
+        records_ahead(s);
+        records_rest(s);
+    }
+    return plain_arrived(s);
+}
+
+void records_rest(struct secure *s)
+{
+    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
+        release_keys(s);
+}
+
+void records_drop(struct secure *s)
+{
+    while (s->first) {
+        struct run *run = s->first;
+
+        s->first = run->next;
+        run_put(s->session.worker, run);
+    }
+    s->last = NULL;
+    s->opening = NULL;
+    if (s->stage == SECURE_OPEN)
+        release_keys(s);
+}
+
+/* --- TCP asks --------------------------------------------------------------------------------- */
+
+/* Up to the last end of a record. */
+uint64_t records_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len)
+{
+    const struct secure *s = secure_of(user);
+    const struct run *run = run_at(s, offset + len - 1);
+    uint64_t joint = offset + len;
+    struct tlsrec_piece piece;
+
+    if (run->kind != RUN_FLIGHT) {
+        tlsrec_piece_at(&run->records, offset + len - 1, 1, &piece);
+        if (piece.to < tlsrec_record_bytes(&piece.record))
+            joint = piece.record.wire;
+    }
+    return joint > offset ? joint - offset : 0;
+}
+
+/* What a portion of the wire is made of. */
+struct portion {
+    struct tlsrec_piece piece; /* the first record, and what is wanted of it */
+    uint64_t plain, text_at;   /* the plaintext that is needed: in the run, in the response */
+    uint32_t plain_bytes;
+    uint32_t wire_bytes; /* that are answered */
+    bool apart;          /* there are several records */
+};
+
+static bool is_full(const struct run *run, const struct tlsrec_record *record)
+{
+    return run->records.full_bytes == TLSREC_PLAIN_MAX && record->plain >= run->records.bulk_at;
+}
+
+/* Sealed before, and its object cannot change: the part that is wanted is enough. */
+static bool part_is_enough(const struct secure *s, const struct run *run,
+                           const struct tlsrec_record *record)
+{
+    const struct diskmap_object *object = run->response ? run->response->object : NULL;
+
+    return object && object->immutable && tlsrec_was_sealed(&s->records, record);
+}
+
+static bool is_mapped(const struct run *run)
+{
+    return run->response && run->response->object && run->response->object->mapped;
+}
+
+/* More whole records that lie within `len` bytes. A chunk holds them all, and all of the first one,
+ * whatever part of it is wanted. */
+static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
+{
+    uint64_t end = p->piece.record.plain + p->piece.record.plain_bytes;
+    uint32_t made = tlsrec_record_bytes(&p->piece.record);
+
+    while (end < run->records.plain_bytes) {
+        struct tlsrec_record next;
+        uint32_t bytes;
+
+        tlsrec_record_at(&run->records, end, &next);
+        bytes = tlsrec_record_bytes(&next);
+        if (p->wire_bytes + bytes > len || made + bytes > chunk_bytes)
+            return;
+        p->wire_bytes += bytes;
+        made += bytes;
+        end += next.plain_bytes;
+        p->plain_bytes = (uint32_t)(end - p->plain);
+        p->apart = true;
+    }
+}
+
+static struct portion plan(const struct secure *s, const struct run *run, uint64_t wire,
+                           uint32_t len, uint32_t chunk_bytes)
+{
+    struct portion p = {0};
+
+    tlsrec_piece_at(&run->records, wire, len, &p.piece);
+    p.wire_bytes = p.piece.to - p.piece.from;
+    if (is_full(run, &p.piece.record) && part_is_enough(s, run, &p.piece.record)) {
+        p.plain_bytes = tlsrec_piece_text(&p.piece, &p.plain);
+    } else {
+        p.plain = p.piece.record.plain;
+        p.plain_bytes = p.piece.record.plain_bytes;
+        if (p.piece.to == tlsrec_record_bytes(&p.piece.record))
+            extend(run, &p, len, chunk_bytes - DISKMAP_BLOCK_BYTES);
+    }
+    p.text_at = run->plain + p.plain;
+    return p;
+}
+
+/* Where the plaintext comes from: text that is made, then a read. */
+static void plan_read(struct stream_read *read, const struct portion *p)
+{
+    struct response *r = read->response;
+    struct http1_piece piece = http1_response_piece(&r->http, p->text_at);
+    uint32_t left = p->plain_bytes;
+
+    if (left > 0 && piece.kind == HTTP1_TEXT) {
+        read->text_bytes = (uint32_t)min_u64(piece.len, left);
+        left -= read->text_bytes;
+        piece = http1_response_piece(&r->http, p->text_at + read->text_bytes);
+    }
+    read->body_bytes = left;
+    if (left > 0)
+        read->io = (struct diskmap_read){
+            .object = r->object, .off = piece.off, .len = left, .buf = read->chunk->data};
+}
+
+/* Two chunks where the records are made apart from their text; all or none. */
+static struct stream_read *take_chunks(struct worker *w, bool apart)
+{
+    struct mem_chunk *chunk = mem_chunk_get(&w->chunks), *sealed = NULL;
+    struct stream_read *read;
+
+    w->chunks_wanted = apart ? 2 : 1;
+    if (!chunk)
+        return NULL;
+    if (apart) {
+        sealed = mem_chunk_get(&w->chunks);
+        if (!sealed) {
+            mem_chunk_put(chunk);
+            return NULL;
+        }
+    }
+    read = &w->reads[chunk->index];
+    *read = (struct stream_read){.chunk = chunk, .sealed = sealed};
+    return read;
+}
+
+static bool is_apart(const struct run *run, const struct portion *p)
+{
+    return p->apart || is_mapped(run);
+}
+
+/* tcp_ops.fill */
+uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
+                      uint64_t now_ns)
+{
+    struct secure *s = secure_of(user);
+    struct worker *w = s->session.worker;
+    struct run *run = run_at(s, offset);
+    uint32_t in_run = (uint32_t)min_u64(len, run->wire + run->wire_bytes - offset);
+    struct stream_read *read;
+    struct portion p = {0};
+
+    s->asked = max_u64(s->asked, offset + len);
+    records_ahead(s);
+    if (run->kind == RUN_FLIGHT)
+        p.wire_bytes = min_u32(in_run, w->chunks.data_bytes);
+    else
+        p = plan(s, run, offset, in_run, w->chunks.data_bytes);
+    read = take_chunks(w, is_apart(run, &p));
+    if (!read)
+        return 0;
+    read->session = &s->session;
+    read->response = run->response;
+    read->run = run;
+    read->offset = offset;
+    read->plain = p.plain;
+    read->wire_bytes = p.wire_bytes;
+    run->refs++;
+    if (run->kind == RUN_RESPONSE)
+        plan_read(read, &p);
+    stat_add(&w->stats.bytes_asked, p.wire_bytes);
+    stream_promise(&s->session, read, now_ns);
+    return p.wire_bytes;
+}
+
+/* --- the text is there ------------------------------------------------------------------------ */
+
+static struct tlsrec_tag *tag_of(struct run *run, const struct tlsrec_record *record)
+{
+    return &run->tags[record->seq - run->records.seq];
+}
+
+/* False: the object is not what it was when this record was sealed first. */
+static bool seal(struct secure *s, struct run *run, const struct tlsrec_record *record,
+                 uint8_t *out, const uint8_t *text)
+{
+    struct secure_stats *stats = &s->session.worker->secure_stats;
+
+    switch (tlsrec_seal(&s->records, record, out, text, tag_of(run, record))) {
+    case TLSREC_SEALED:
+        stat_inc(&stats->records_sealed);
+        return true;
+    case TLSREC_SAME:
+        stat_inc(&stats->records_again);
+        return true;
+    case TLSREC_DIFFERS:
+        break;
+    }
+    stat_inc(&stats->differs);
+    return false;
+}
+
+/* An ACK has overtaken the read: the keys that these bytes were sealed with may be gone. */
+static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
+{
+    return wire + bytes <= s->arrived;
+}
+
+/* Whole records, one after the other, from the text at `text` into `out`. Returns where what was
+ * asked for begins: within the first. */
+static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uint8_t *text,
+                           uint8_t *out)
+{
+    uint64_t plain = read->plain, end = read->plain + read->text_bytes + read->body_bytes;
+    uint8_t *asked = out;
+
+    while (plain < end) {
+        struct tlsrec_record record;
+
+        tlsrec_record_at(&read->run->records, plain, &record);
+        if (plain == read->plain)
+            asked += read->offset - record.wire;
+        assert(out + tlsrec_record_bytes(&record) <=
+               read->sealed->data + s->session.worker->chunks.data_bytes);
+        if (has_arrived(s, record.wire, tlsrec_record_bytes(&record)))
+            memset(out, 0, tlsrec_record_bytes(&record));
+        else if (!seal(s, read->run, &record, out, text))
+            return NULL;
+        out += tlsrec_record_bytes(&record);
+        text += record.plain_bytes;
+        plain += record.plain_bytes;
+    }
+    return asked;
+}
+
+/* One full record, or a part of it, around the text. Returns where what was asked for begins. */
+static uint8_t *seal_here(struct secure *s, struct stream_read *read, uint8_t *out,
+                          const uint8_t *text)
+{
+    uint32_t text_bytes = read->text_bytes + read->body_bytes;
+    struct run *run = read->run;
+    struct tlsrec_piece piece;
+
+    tlsrec_piece_at(&run->records, read->offset, read->wire_bytes, &piece);
+    if (text_bytes == piece.record.plain_bytes) {
+        out -= piece.record.head;
+        return seal(s, run, &piece.record, out, text) ? out + piece.from : NULL;
+    }
+    if (piece.from < piece.record.head)
+        out -= piece.record.head - piece.from;
+    tlsrec_seal_range(&s->records, &piece, out, text, tag_of(run, &piece.record));
+    stat_inc(&s->session.worker->secure_stats.records_again);
+    return out;
+}
+
+/* The body is in memory that is not ours to write to; behind the response's text it must be copied,
+ * because a record's text is one piece of memory. */
+static const uint8_t *whole_text(struct stream_read *read, uint8_t *text)
+{
+    if (!read->mapped)
+        return text;
+    if (!read->text_bytes)
+        return read->mapped;
+    memcpy(text + read->text_bytes, read->mapped, read->body_bytes);
+    return text;
+}
+
+static uint8_t *seal_read(struct secure *s, struct stream_read *read)
+{
+    uint8_t *text = stream_text(read, read->run->plain + read->plain);
+    struct tlsrec_piece piece;
+
+    if (!read->sealed)
+        return seal_here(s, read, text, text);
+    tlsrec_piece_at(&read->run->records, read->offset, read->wire_bytes, &piece);
+    if (piece.to - piece.from == read->wire_bytes)
+        return seal_here(s, read, read->sealed->data, whole_text(read, text));
+    return seal_apart(s, read, whole_text(read, text), read->sealed->data);
+}
+
+static uint8_t *seal_note(struct secure *s, struct stream_read *read)
+{
+    struct run *run = read->run;
+    struct tlsrec_record record;
+
+    tlsrec_record_nth(&run->records, 0, &record);
+    if (!seal(s, run, &record, read->chunk->data, run->note))
+        return NULL;
+    return read->chunk->data + (read->offset - record.wire);
+}
+
+static uint8_t *wire_of(struct secure *s, struct stream_read *read)
+{
+    struct run *run = read->run;
+
+    switch ((enum run_kind)run->kind) {
+    case RUN_FLIGHT:
+        memcpy(read->chunk->data, run->flight + (read->offset - run->wire), read->wire_bytes);
+        return read->chunk->data;
+    case RUN_NOTE:
+        return seal_note(s, read);
+    case RUN_RESPONSE:
+        return seal_read(s, read);
+    }
+    return NULL;
+}
+
+void records_forget(struct stream_read *read)
+{
+    if (read->sealed)
+        mem_chunk_put(read->sealed);
+    run_put(read->session->worker, read->run);
+}
+
+bool records_wanted(const struct secure *s, const struct stream_read *read)
+{
+    return !has_arrived(s, read->offset, read->wire_bytes);
+}
+
+bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+{
+    uint8_t *bytes = wire_of(s, read);
+
+    if (!bytes) {
+        records_forget(read);
+        mem_chunk_put(read->chunk);
+        return false;
+    }
+    *slice =
+        (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
+    if (read->sealed)
+        mem_chunk_put(read->chunk);
+    run_put(s->session.worker, read->run);
+    return true;
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * link.h - a client of OpenSSL's and a connection of ours, for the tests of this folder.
+ *
+ * The client works on two memory BIOs; every byte between the two passes through the test. What is
+ * sent after the handshake is sealed by tlsrec, with what was handed over.
+ */
+#ifndef TLS_LINK_H
+#define TLS_LINK_H
+
+#include "test.h"
+
+#define WIRE_BYTES     65536
+#define ROUNDS_MAX     10
+#define ARENA_BYTES    (4u << 20)
+#define RESPONSE_BYTES 100000
+#define REQUEST        "GET / HTTP/1.1\r\n\r\n"
+
+static struct mem_arena *test_arena;
+static struct tlsrec_engine *test_engine;
+
+/* With certificates. */
+static inline int link_setup(void **state)
+{
+    if (certificates_setup(state) || mem_arena_open(&test_arena, ARENA_BYTES, 0))
+        return -1;
+    return tlsrec_engine_open(&test_engine, test_arena);
+}
+
+static inline int link_teardown(void **state)
+{
+    tlsrec_engine_close(test_engine);
+    mem_arena_close(test_arena);
+    return certificates_teardown(state);
+}
+
+struct wish {
+    int version; /* TLS1_2_VERSION or TLS1_3_VERSION; 0: either */
+    const char *suites12, *suites13;
+    const char *signatures;
+    const char *groups;
+    const char *name;
+    const char *alpn; /* with its length bytes */
+    SSL_SESSION *session;
+    bool wants_staple;
+    uint8_t max_fragment;
+};
+
+static const struct wish wish_12 = {.version = TLS1_2_VERSION};
+static const struct wish wish_13 = {.version = TLS1_3_VERSION};
+
+struct link {
+    SSL_CTX *client_ctx;
+    SSL *client;
+    BIO *to_client, *to_server;
+    struct tls_conn *conn;
+    struct tls_handover handover;
+    SSL_SESSION *session; /* the last one that the client was given */
+    uint32_t tickets;
+    int alert;                         /* that the client was sent, or -1 */
+    uint8_t secret[TLSREC_SECRET_MAX]; /* TLS 1.3: the client's */
+    uint8_t out[TLS_FLIGHT_BYTES];
+    uint8_t wire[WIRE_BYTES];
+};
+
+static inline int link_on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct link *l = SSL_get_app_data(ssl);
+
+    SSL_SESSION_free(l->session);
+    l->session = session;
+    l->tickets++;
+    return 1;
+}
+
+static inline void link_on_secret(const SSL *ssl, const char *line)
+{
+    struct link *l = SSL_get_app_data(ssl);
+    const char *hex = strrchr(line, ' ') + 1;
+
+    if (strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) != 0)
+        return;
+    for (size_t i = 0; i < strlen(hex) / 2; i++) {
+        unsigned byte;
+
+        assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+        l->secret[i] = (uint8_t)byte;
+    }
+}
+
+static inline void link_on_message(int is_written, int version, int type, const void *bytes,
+                                   size_t count, SSL *ssl, void *arg)
+{
+    struct link *l = arg;
+
+    if (!is_written && type == SSL3_RT_ALERT && count == 2)
+        l->alert = ((const uint8_t *)bytes)[1];
+}
+
+static inline void link_open_client(struct link *l, const struct wish *wish)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    l->client_ctx = ctx;
+    SSL_CTX_set_min_proto_version(ctx, wish->version ? wish->version : TLS1_2_VERSION);
+    SSL_CTX_set_max_proto_version(ctx, wish->version ? wish->version : TLS1_3_VERSION);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, link_on_session);
+    SSL_CTX_set_keylog_callback(ctx, link_on_secret);
+    if (wish->suites12)
+        assert_int_equal(SSL_CTX_set_cipher_list(ctx, wish->suites12), 1);
+    if (wish->suites13)
+        assert_int_equal(SSL_CTX_set_ciphersuites(ctx, wish->suites13), 1);
+    if (wish->signatures)
+        assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, wish->signatures), 1);
+    if (wish->groups)
+        assert_int_equal(SSL_CTX_set1_groups_list(ctx, wish->groups), 1);
+    if (wish->alpn)
+        SSL_CTX_set_alpn_protos(ctx, (const uint8_t *)wish->alpn, (unsigned)strlen(wish->alpn));
+    if (wish->max_fragment)
+        SSL_CTX_set_tlsext_max_fragment_length(ctx, wish->max_fragment);
+    l->client = SSL_new(ctx);
+    assert_non_null(l->client);
+    SSL_set_app_data(l->client, l);
+    SSL_set_connect_state(l->client);
+    l->alert = -1;
+    SSL_set_msg_callback(l->client, link_on_message);
+    SSL_set_msg_callback_arg(l->client, l);
+    if (wish->name)
+        SSL_set_tlsext_host_name(l->client, wish->name);
+    if (wish->wants_staple)
+        SSL_set_tlsext_status_type(l->client, TLSEXT_STATUSTYPE_ocsp);
+    if (wish->session)
+        assert_int_equal(SSL_set_session(l->client, wish->session), 1);
+    l->to_client = BIO_new(BIO_s_mem());
+    l->to_server = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(l->to_client, -1);
+    BIO_set_mem_eof_return(l->to_server, -1);
+    SSL_set_bio(l->client, l->to_client, l->to_server);
+}
+
+static inline struct link *link_open(struct tls_ctx *ctx, const struct wish *wish)
+{
+    struct link *l = calloc(1, sizeof(*l));
+
+    assert_non_null(l);
+    link_open_client(l, wish);
+    assert_int_equal(tls_conn_open(&l->conn, ctx), 0);
+    return l;
+}
+
+static inline void link_close(struct link *l)
+{
+    tls_conn_close(l->conn);
+    SSL_SESSION_free(l->session);
+    // Otherwise a session that was not shut down cannot be resumed.
+    SSL_set_quiet_shutdown(l->client, 1);
+    SSL_shutdown(l->client);
+    SSL_free(l->client);
+    SSL_CTX_free(l->client_ctx);
+    ERR_clear_error();
+    free(l);
+}
+
+/* One step with these bytes; the answer is given to the client. */
+static inline enum tls_step link_step(struct link *l, const uint8_t *in, size_t len)
+{
+    size_t out_len = 0;
+    enum tls_step step = tls_step(l->conn, in, len, l->out, sizeof(l->out), &out_len);
+
+    assert_true(out_len <= sizeof(l->out));
+    if (out_len > 0)
+        assert_int_equal(BIO_write(l->to_client, l->out, (int)out_len), (int)out_len);
+    return step;
+}
+
+/* Until it is over, with steps of at most `piece` bytes. What the client wrote behind its Finished
+ * and did not fit into the last piece is left in to_server. */
+static inline enum tls_step link_shake(struct link *l, size_t piece)
+{
+    enum tls_step step = TLS_MORE;
+
+    for (int i = 0; i < ROUNDS_MAX && step == TLS_MORE; i++) {
+        int n;
+
+        SSL_do_handshake(l->client);
+        while (step == TLS_MORE && (n = BIO_read(l->to_server, l->wire, (int)piece)) > 0)
+            step = link_step(l, l->wire, (size_t)n);
+    }
+    SSL_do_handshake(l->client);
+    ERR_clear_error();
+    if (step == TLS_READY)
+        tls_handover(l->conn, &l->handover);
+    return step;
+}
+
+/* All that the client has written since, as bytes. */
+static inline size_t link_drain(struct link *l)
+{
+    int n = BIO_read(l->to_server, l->wire, sizeof(l->wire));
+
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* A link whose handshake is over. */
+static inline struct link *link_ready(struct tls_ctx *ctx, const struct wish *wish)
+{
+    struct link *l = link_open(ctx, wish);
+
+    assert_int_equal(link_shake(l, sizeof(l->wire)), TLS_READY);
+    assert_true(SSL_is_init_finished(l->client));
+    return l;
+}
+
+/* --- what tlsrec seals, the client reads ------------------------------------------------------ */
+
+struct sender {
+    struct tlsrec tls;
+    struct tlsrec_keys keys;
+};
+
+static inline void sender_open(struct sender *s, const struct tls_handover *h)
+{
+    struct tlsrec_start start = {.seq = h->seq};
+
+    memset(s, 0, sizeof(*s));
+    if (h->version == TLSREC_TLS13)
+        tlsrec_init13(&s->tls, test_engine, h->suite, h->secret, &start);
+    else
+        tlsrec_init12(&s->tls, test_engine, h->suite, &h->master, true, &start);
+    tlsrec_attach(&s->tls, &s->keys);
+}
+
+static inline void sender_close(struct sender *s)
+{
+    assert_ptr_equal(tlsrec_detach(&s->tls), &s->keys);
+    tlsrec_close(&s->tls);
+}
+
+static inline void seal_run(struct sender *s, const struct tlsrec_run *run, const uint8_t *text,
+                            BIO *to)
+{
+    static uint8_t wire[TLSREC_PLAIN_MAX + TLSREC_HEAD_MAX + TLSREC_TAIL_MAX];
+
+    for (uint64_t n = 0; n < tlsrec_run_records(run); n++) {
+        struct tlsrec_record r;
+        struct tlsrec_tag tag;
+        int bytes;
+
+        tlsrec_record_nth(run, n, &r);
+        bytes = (int)tlsrec_record_bytes(&r);
+        assert_int_equal(tlsrec_seal(&s->tls, &r, wire, text + r.plain, &tag), TLSREC_SEALED);
+        assert_int_equal(BIO_write(to, wire, bytes), bytes);
+    }
+}
+
+static inline void expect_text(SSL *client, const uint8_t *text, size_t bytes)
+{
+    static uint8_t got[RESPONSE_BYTES];
+    size_t at = 0, n;
+
+    while (at < bytes) {
+        ERR_clear_error();
+        assert_int_equal(SSL_read_ex(client, got + at, bytes - at, &n), 1);
+        at += n;
+    }
+    assert_memory_equal(got, text, bytes);
+}
+
+/* A whole response, and the end. */
+static inline void respond(struct link *l)
+{
+    static uint8_t text[RESPONSE_BYTES];
+    struct tlsrec_rule rule = {.small_count = 3,
+                               .small_wire = 1400,
+                               .block_bytes = PAGE_BYTES,
+                               .full_bytes = l->handover.full_bytes};
+    struct tlsrec_run run;
+    struct tlsrec_note note;
+    struct sender s;
+    uint8_t byte;
+
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)(i * 31 >> 3);
+    if (rule.full_bytes) {
+        rule.small_count = 0;
+        rule.block_bytes = 0;
+    }
+    sender_open(&s, &l->handover);
+    assert_int_equal(tlsrec_run_open(&s.tls, &rule, sizeof(text), 100, &run), sizeof(text));
+    seal_run(&s, &run, text, l->to_client);
+    expect_text(l->client, text, sizeof(text));
+    assert_int_equal(tlsrec_alert(&s.tls, TLSREC_CLOSE_NOTIFY, &note), 0);
+    seal_run(&s, &note.run, note.text, l->to_client);
+    assert_int_equal(SSL_read(l->client, &byte, 1), 0);
+    assert_int_equal(SSL_get_error(l->client, 0), SSL_ERROR_ZERO_RETURN);
+    sender_close(&s);
+}
+
+#endif
