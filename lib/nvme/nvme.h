@@ -2,9 +2,10 @@
 /*
  * nvme.h - a disk that belongs to the application: an NVMe driver in user space.
  *
- * A controller is reached through a struct nvme_access: nvme_sim_open gives one to a controller in
- * software. The driver shares memory with it: arenas, in which the queues and all buffers lie. The
- * controller's own is mapped when it is opened, a worker's when its queue pair is.
+ * A controller is reached through a struct nvme_access: nvme_vfio_open gives one to a controller of
+ * the machine, nvme_sim_open to one in software. The driver shares memory with it: arenas, in which
+ * the queues and all buffers lie. The controller's own is mapped when it is opened, a worker's when
+ * its queue pair is.
  *
  *     nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why));
  *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...  never blocks; see
@@ -218,6 +219,14 @@ const struct nvme_qpair_stats *nvme_qpair_stats(const struct nvme_qpair *ioqp);
 bool nvme_access_memory(const struct nvme_access *access, void **base, size_t *bytes);
 /* For an access that no controller has taken over. */
 void nvme_access_close(struct nvme_access *access);
+
+/* A controller that is bound to vfio-pci, by its PCI address ("0000:01:00.0"). Takes it out of the
+ * hands of whoever had it: it is reset, and reaches only the memory that is mapped through the
+ * access. Who may open the file of its IOMMU group below /dev/vfio needs no other privilege, but
+ * may have to lock as much memory as is mapped (RLIMIT_MEMLOCK). -EBUSY: somebody has it; other
+ * -errno: see `why`. */
+must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
+                              size_t why_bytes);
 
 /* --- a controller in software ----------------------------------------------------------------- */
 

@@ -80,6 +80,8 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
         snprintf(why, why_bytes, "the arena is too small for a disk's queues: enlarge it");
         return error;
     }
+    if (config->access->ops->want_interrupts)
+        config->access->ops->want_interrupts(config->access, config->qpairs + 1);
     *out = ctrlr;
     return 0;
 }
