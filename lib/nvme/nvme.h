@@ -119,6 +119,29 @@ const struct nvme_info *nvme_ctrlr_info(const struct nvme_ctrlr *ctrlr);
 uint32_t nvme_ctrlr_namespace_count(const struct nvme_ctrlr *ctrlr);
 const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr, uint32_t index);
 
+#define NVME_HEALTH_LOG_BYTES 512
+#define NVME_HEALTH_WARNINGS  6
+
+/* What the disk says of its state (SMART). Counts that do not fit are UINT64_MAX. */
+struct nvme_health {
+    uint32_t warnings; /* a bit for each of NVME_HEALTH_WARNINGS; see nvme_health_warning */
+    int celsius;
+    uint8_t spare_percent, spare_least_percent;
+    uint8_t used_percent; /* of its life; may be more than 100 */
+    uint64_t bytes_read, bytes_written;
+    uint64_t reads, writes; /* commands */
+    uint64_t busy_minutes, power_cycles, power_on_hours, unsafe_shutdowns;
+    uint64_t media_errors, error_log_entries;
+};
+
+/* As it was when the controller became ready, or when it last reported a change for the worse;
+ * NULL: it has not said yet. Turns write it: for whoever alone turns. */
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr);
+/* Of the log page as the disk has it, NVME_HEALTH_LOG_BYTES long. */
+void nvme_health_parse(struct nvme_health *out, const void *log);
+/* What a warning means and what to do, or NULL if it is not given. */
+const char *nvme_health_warning(const struct nvme_health *health, uint32_t index);
+
 #define NVME_CTRLR_STATS(X, t)                                                                     \
     X(t, resets, "controller resets after it was ready")                                           \
     X(t, aborts, "Abort commands sent")                                                            \

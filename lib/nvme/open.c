@@ -124,6 +124,11 @@ const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr
     return index < ctrlr->namespaces.count ? &ctrlr->namespaces.list[index] : NULL;
 }
 
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr)
+{
+    return ctrlr->has_health ? &ctrlr->health : NULL;
+}
+
 const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
 {
     return &ctrlr->stats;
