@@ -127,9 +127,11 @@ const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
     return &ctrlr->stats;
 }
 
-int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number)
+int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number,
+              struct mem_arena *arena)
 {
     struct nvme_qpair *qp;
+    int error;
 
     if (!ctrlr->was_ready || !number || number > ctrlr->info.qpairs)
         return -ENODEV;
@@ -138,6 +140,9 @@ int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t numbe
         return -ENODEV;
     if (qp->taken)
         return -EBUSY;
+    error = access_map(ctrlr->access, mem_arena_base(arena), mem_arena_bytes(arena));
+    if (error)
+        return error;
     qp->taken = true;
     *ioqp = qp;
     return 0;
