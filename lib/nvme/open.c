@@ -80,6 +80,8 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
         snprintf(why, why_bytes, "the arena is too small for a disk's queues: enlarge it");
         return error;
     }
+    if (config->access->ops->want_interrupts)
+        config->access->ops->want_interrupts(config->access, config->qpairs + 1);
     *out = ctrlr;
     return 0;
 }
@@ -120,6 +122,11 @@ uint32_t nvme_ctrlr_namespace_count(const struct nvme_ctrlr *ctrlr)
 const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr, uint32_t index)
 {
     return index < ctrlr->namespaces.count ? &ctrlr->namespaces.list[index] : NULL;
+}
+
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr)
+{
+    return ctrlr->has_health ? &ctrlr->health : NULL;
 }
 
 const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
