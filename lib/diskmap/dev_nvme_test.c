@@ -113,7 +113,7 @@ static void post(struct load *l, uint32_t i)
         .off = off,
         .len = (uint32_t)min_u64(OBJECT_BYTES - off, 1 + rand_below(&l->rand, READ_BYTES)),
         .buf = l->w->buffers + i * TEST_BUFFER_BYTES};
-    diskmap_read(l->w->dm, &l->reads[i], l->w->clock_ns);
+    diskmap_read(l->w->dm, &l->reads[i], worker_now(l->w));
 }
 
 static void take(struct load *l, const struct diskmap_read *read)
@@ -150,8 +150,8 @@ static struct outcomes read_all(struct worker *w, uint32_t count, uint64_t seed)
         for (uint32_t i = 0; i < READS && l->posted < count; i++)
             if (!l->busy[i])
                 post(l, i);
-        diskmap_kick(w->dm, w->clock_ns);
-        reaped = diskmap_reap(w->dm, done, READS, w->clock_ns);
+        diskmap_kick(w->dm, worker_now(w));
+        reaped = diskmap_reap(w->dm, done, READS, worker_now(w));
         for (uint32_t i = 0; i < reaped; i++)
             take(l, done[i]);
         inflight = (uint32_t)diskmap_stats(w->dm)->inflight;
@@ -162,7 +162,7 @@ static struct outcomes read_all(struct worker *w, uint32_t count, uint64_t seed)
             if (next_ns == UINT64_MAX)
                 usleep(50);
             else
-                w->clock_ns = max_u64(w->clock_ns + 1, next_ns);
+                worker_move(w, max_u64(worker_now(w) + 1, next_ns));
         }
     } while (inflight || l->posted < count);
     out = l->out;
@@ -191,13 +191,13 @@ static void several_disks_are_read_at_once(void **state)
     assert_int_equal(disks_begin(&w, options), 0);
     assert_int_equal(diskmap_set_objects(w.set), DISKS * OBJECTS);
     worker_open(&w, 64, NULL);
-    began_ns = w.clock_ns;
+    began_ns = worker_now(&w);
     out = read_all(&w, OUTCOMES, 1);
     assert_int_equal(sum(out.good), OUTCOMES);
     for (uint32_t i = 0; i < DISKS; i++)
         assert_true(out.good[i] > OUTCOMES / DISKS / 2);
     // One after the other they would have taken the sum.
-    assert_true(w.clock_ns - began_ns < OUTCOMES * 90 * NS_PER_US / 8);
+    assert_true(worker_now(&w) - began_ns < OUTCOMES * 90 * NS_PER_US / 8);
     assert_true(out.overtaken > 0);
     assert_int_equal(diskmap_stats(w.dm)->disks_lost, 0);
     assert_false(diskmap_news(w.dm, w.why, sizeof(w.why)));
@@ -222,11 +222,11 @@ static void disks_and_files_are_one_set(void **state)
 
         p = (struct pollfd){.fd = diskmap_fd(w.dm), .events = POLLIN};
         assert_int_equal(poll(&p, 1, 0), 0);
-        diskmap_read(w.dm, &read, w.clock_ns);
-        diskmap_kick(w.dm, w.clock_ns);
+        diskmap_read(w.dm, &read, worker_now(&w));
+        diskmap_kick(w.dm, worker_now(&w));
         p.fd = diskmap_fd(w.dm);
         assert_int_equal(poll(&p, 1, 5000), 1);
-        assert_int_equal(diskmap_reap(w.dm, &done, 1, w.clock_ns), 1);
+        assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_now(&w)), 1);
     }
     worker_end(&w);
 }
@@ -237,12 +237,16 @@ static void disks_and_files_are_one_set(void **state)
 static void the_others_go_on(void **state)
 {
     static const char *const options[DISKS] = {"", "", ",delay=5ms,remove=200ms", ""};
+    struct diskmap_disk disk;
     struct outcomes out;
     char news[512];
     struct worker w;
 
     assert_int_equal(disks_begin(&w, options), 0);
     worker_open(&w, 64, NULL);
+    assert_true(diskmap_set_disk(w.set, 2, &disk));
+    assert_true(disk.ns_id == 1 && disk.model[0] && !disk.lost);
+    assert_false(diskmap_set_disk(w.set, DISKS, &disk));
     out = read_all(&w, 20 * OUTCOMES, 3);
     assert_true(out.bad[2] > 0 && out.refused[2] > 0);
     for (uint32_t i = 0; i < DISKS; i++)
@@ -253,6 +257,8 @@ static void the_others_go_on(void **state)
     assert_int_equal(diskmap_stats(w.dm)->disks_lost, 1);
     assert_int_equal(diskmap_stats(w.dm)->read_errors, out.bad[2]);
     assert_null(find(&w, 2, 0));
+    assert_true(diskmap_set_disk(w.set, 2, &disk) && disk.lost);
+    assert_true(diskmap_set_disk(w.set, 1, &disk) && !disk.lost);
     worker_end(&w);
 }
 

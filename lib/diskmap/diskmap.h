@@ -81,6 +81,16 @@ must_check int diskmap_set_arena(const struct diskmap_set *set, size_t bytes,
                                  struct mem_arena **out, char *why, size_t why_bytes);
 uint64_t diskmap_set_objects(const struct diskmap_set *set); /* 0 for a directory tree */
 
+struct diskmap_disk {
+    const char *model, *serial;
+    uint32_t ns_id;
+    uint64_t bytes;
+    uint64_t resets; /* of its controller, since the set was opened */
+    bool lost;
+};
+/* The NVMe disk of a volume, by the volume's place among the specs; false: it is on none. */
+bool diskmap_set_disk(const struct diskmap_set *set, size_t volume, struct diskmap_disk *out);
+
 /* --- one worker's I/O ----------------------------------------------------------------------- */
 
 struct diskmap;

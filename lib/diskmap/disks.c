@@ -171,10 +171,23 @@ static struct controller *controller_find(const struct diskmap_disks *disks, con
     return c;
 }
 
+static int vfio_open(struct controller *c, const struct disk_spec *spec, char *why,
+                     size_t why_bytes)
+{
+    char what[192];
+    int rc = nvme_vfio_open(&c->access, spec->where, what, sizeof(what));
+
+    if (rc)
+        snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
+    return rc;
+}
+
 static int access_open(struct controller *c, const struct disk_spec *spec, bool create, char *why,
                        size_t why_bytes)
 {
     switch (spec->kind) {
+    case DISK_VFIO:
+        return vfio_open(c, spec, why, why_bytes);
     case DISK_SIM:
         return disk_sim_open(c, spec, create, why, why_bytes);
     default:

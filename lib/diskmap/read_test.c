@@ -24,7 +24,9 @@ static const uint64_t sizes[] = {1,     511,     512,       513,     4095, 4096,
 /* How a volume in a file is named. */
 static const char from_file[] = "%s", from_ram[] = "ram:%s";
 /* At once, and slowly and in another order. */
-static const char from_sim[] = "sim:%s", from_slow_sim[] = "sim:%s,seed=5,delay=1us-90us,block=512";
+static const char from_sim[] = "sim:%s";
+/* More commands than a queue takes, since none may be long. */
+static const char from_slow_sim[] = "sim:%s,seed=5,delay=1us-90us,block=512,mdts=1";
 
 static void set_open(struct worker *w, const char *spec)
 {

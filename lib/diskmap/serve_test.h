@@ -27,14 +27,25 @@ struct worker {
     struct diskmap_disks *disks;
     struct diskmap_set *set;
     struct diskmap *dm;
-    uint64_t clock_ns; /* the disks', which nobody moves but who waits or says what time it is */
+    /* The disks', which nobody moves but who waits or says what time it is. */
+    uint64_t clock_ns;
+    uint64_t *clock;   /* this one's own or another worker's */
     uint64_t begun_ns; /* when the diskmap was opened */
     char why[256];
 };
 
-static inline uint64_t worker_clock(void *arg)
+static inline uint64_t worker_now(void *arg)
 {
-    return ((const struct worker *)arg)->clock_ns;
+    return __atomic_load_n(((const struct worker *)arg)->clock, __ATOMIC_RELAXED);
+}
+
+static inline void worker_move(struct worker *w, uint64_t to_ns)
+{
+    uint64_t now_ns = worker_now(w);
+
+    while (now_ns < to_ns && !__atomic_compare_exchange_n(w->clock, &now_ns, to_ns, true,
+                                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
 }
 
 static inline void worker_wait(void *arg, int fd, uint64_t until_ns)
@@ -43,21 +54,22 @@ static inline void worker_wait(void *arg, int fd, uint64_t until_ns)
 
     assert_true(until_ns != UINT64_MAX || fd >= 0);
     if (until_ns != UINT64_MAX)
-        w->clock_ns = max_u64(w->clock_ns + 1, until_ns);
+        worker_move(w, max_u64(worker_now(w) + 1, until_ns));
 }
 
 /* `ns` after the diskmap was opened. */
 static inline uint64_t worker_at(struct worker *w, uint64_t ns)
 {
-    w->clock_ns = max_u64(w->clock_ns, w->begun_ns + ns);
-    return w->clock_ns;
+    worker_move(w, w->begun_ns + ns);
+    return worker_now(w);
 }
 
 static inline void worker_dir(struct worker *w)
 {
-    struct diskmap_disks_config disks = {.now_ns = worker_clock, .wait = worker_wait, .arg = w};
+    struct diskmap_disks_config disks = {
+        .now_ns = worker_now, .wait = worker_wait, .arg = w, .workers = 2};
 
-    *w = (struct worker){.clock_ns = NS_PER_S};
+    *w = (struct worker){.clock_ns = NS_PER_S, .clock = &w->clock_ns};
     snprintf(w->dir, sizeof(w->dir), "diskmap-test-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
     assert_int_equal(diskmap_disks_open(&w->disks, &disks), 0);
@@ -110,7 +122,7 @@ static inline void worker_open(struct worker *w, uint32_t depth,
 {
     struct diskmap_config config = {.depth = depth, .fault = fault};
 
-    w->begun_ns = w->clock_ns;
+    w->begun_ns = worker_now(w);
     assert_int_equal(diskmap_set_arena(w->set, TEST_ARENA_BYTES, &w->arena, w->why, 256), 0);
     if (!w->arena)
         assert_int_equal(mem_arena_open(&w->arena, TEST_ARENA_BYTES, 0), 0);

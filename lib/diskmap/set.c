@@ -323,6 +323,25 @@ int diskmap_set_arena(const struct diskmap_set *set, size_t bytes, struct mem_ar
     return rc;
 }
 
+bool diskmap_set_disk(const struct diskmap_set *set, size_t volume, struct diskmap_disk *out)
+{
+    const struct disk *disk = volume < set->volume_count ? set->volumes[volume].disk : NULL;
+    const struct nvme_info *info;
+
+    if (!disk)
+        return false;
+    info = nvme_ctrlr_info(disk->controller->ctrlr);
+    *out = (struct diskmap_disk){
+        .model = info->model,
+        .serial = info->serial,
+        .ns_id = disk->ns_id,
+        .bytes = disk->bytes,
+        .resets = stat_get(&nvme_ctrlr_stats(disk->controller->ctrlr)->resets),
+        .lost = disk_is_lost(disk),
+    };
+    return true;
+}
+
 uint64_t diskmap_set_objects(const struct diskmap_set *set)
 {
     return set->count;
