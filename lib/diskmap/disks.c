@@ -55,6 +55,18 @@ uint32_t disks_depth(const struct diskmap_disks *disks)
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
+/* What the admin queue brings makes no descriptor readable, and what one turn brings may be for the
+ * next one to go on with: so nobody waits long. */
+#define PAUSE_NS NS_PER_MS
+
+static void pause_for(const struct controller *c, int fd)
+{
+    const struct diskmap_disks *disks = c->disks;
+    uint64_t until_ns = min_u64(nvme_ctrlr_next_ns(c->ctrlr), disks_now(disks) + PAUSE_NS);
+
+    disks->config.wait(disks->config.arg, fd, until_ns);
+}
+
 /* Also turns, since most of what there is to wait for is made to happen by that. */
 static enum nvme_state turn_and_wait(const struct controller *c)
 {
@@ -62,7 +74,7 @@ static enum nvme_state turn_and_wait(const struct controller *c)
     enum nvme_state state = nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
 
     if (state != NVME_READY && state != NVME_CLOSED && state != NVME_DEAD)
-        disks->config.wait(disks->config.arg, -1, nvme_ctrlr_next_ns(c->ctrlr));
+        pause_for(c, -1);
     return state;
 }
 
@@ -77,9 +89,12 @@ void controller_wait(const struct controller *c, struct nvme_qpair *qpair)
         count = 0;
     if (nvme_ctrlr_turn(c->ctrlr, disks_now(disks)) == NVME_DEAD || nvme_peek_completions(qpair))
         return;
+    // The queues may have been created by that turn: what waited for them is to be rung for.
+    if (nvme_sqsync(qpair))
+        return;
     // Without interrupts, and with a device that does not wait to be asked, there is only looking.
     if (fd >= 0 || c->own_time)
-        disks->config.wait(disks->config.arg, fd, nvme_ctrlr_next_ns(c->ctrlr));
+        pause_for(c, fd);
 }
 
 /* --- bringing up and shutting down ------------------------------------------------------------ */
@@ -277,9 +292,15 @@ int controller_qpair_open(struct controller *c, struct mem_arena *arena, struct 
 
 void controller_qpair_close(struct controller *c, struct nvme_qpair *qpair)
 {
-    while (nvme_close(qpair) == -EINPROGRESS)
-        if (turn_and_wait(c) == NVME_READY)
-            c->disks->config.wait(c->disks->config.arg, -1, nvme_ctrlr_next_ns(c->ctrlr));
+    const struct diskmap_disks *disks = c->disks;
+    int rc = nvme_close(qpair);
+
+    while (rc == -EINPROGRESS) {
+        nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
+        rc = nvme_close(qpair);
+        if (rc == -EINPROGRESS)
+            pause_for(c, -1);
+    }
 }
 
 int controller_qpair_get(struct controller *c)
