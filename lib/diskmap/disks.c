@@ -15,6 +15,9 @@
 /* The admin queue and the scan's pages, the media's queue pair with the lists of its trackers, and
  * their buffer. */
 #define ARENA_BYTES (DISK_BOUNCE_BYTES + (3u << 20))
+/* Memory of the module: disks that may come after the first, and each worker's queue pairs. */
+#define KMOD_DISKS        4
+#define KMOD_WORKER_BYTES (2u << 20)
 
 struct diskmap_disks {
     struct diskmap_disks_config config;
@@ -136,11 +139,13 @@ static void controller_free(struct controller *c)
 
 int controller_arena(struct controller *c, size_t bytes, struct mem_arena **out)
 {
-    uint8_t *base = c->memory + c->memory_used;
+    uint8_t *base;
     int rc;
 
+    c = c->lender;
     if (!c->memory)
         return mem_arena_open(out, bytes, MEM_ARENA_HUGE);
+    base = c->memory + c->memory_used;
     bytes = align_up(bytes, PAGE_BYTES);
     if (bytes > c->memory_bytes - c->memory_used)
         return -ENOSPC;
@@ -197,6 +202,30 @@ static int vfio_open(struct controller *c, const struct disk_spec *spec, char *w
     return rc;
 }
 
+/* The module's buffers can be lent from one disk to others: all of them use the first one's. They
+ * have to be asked for at once, for all workers and a few more disks. */
+static int kmod_open(struct controller *c, const struct disk_spec *spec, char *why,
+                     size_t why_bytes)
+{
+    const struct diskmap_disks_config *config = &c->disks->config;
+    struct nvme_kmod_config kmod = {.name = spec->where};
+    char what[192];
+    int rc;
+
+    for (struct controller *other = c->disks->first; other; other = other->next)
+        if (other->memory && other->lender == other)
+            c->lender = other;
+    if (c->lender != c)
+        kmod.sharing = c->lender->access;
+    else
+        kmod.memory_bytes =
+            KMOD_DISKS * ARENA_BYTES + config->workers * (config->arena_bytes + KMOD_WORKER_BYTES);
+    rc = nvme_kmod_open(&c->access, &kmod, what, sizeof(what));
+    if (rc)
+        snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
+    return rc;
+}
+
 static int access_open(struct controller *c, const struct disk_spec *spec, bool create, char *why,
                        size_t why_bytes)
 {
@@ -205,10 +234,10 @@ static int access_open(struct controller *c, const struct disk_spec *spec, bool 
         return vfio_open(c, spec, why, why_bytes);
     case DISK_SIM:
         return disk_sim_open(c, spec, create, why, why_bytes);
-    default:
-        snprintf(why, why_bytes, "%.100s: this kind of disk is not known here", spec->name);
-        return -ENOTSUP;
+    case DISK_KMOD:
+        return kmod_open(c, spec, why, why_bytes);
     }
+    return -EINVAL;
 }
 
 static int controller_make(struct diskmap_disks *disks, const struct disk_spec *spec, bool writable,
@@ -223,11 +252,12 @@ static int controller_make(struct diskmap_disks *disks, const struct disk_spec *
         return -ENOMEM;
     }
     c->disks = disks;
+    c->lender = c;
     c->writable = writable;
     c->fd = -1;
     memcpy(c->name, spec->name, sizeof(c->name));
     rc = access_open(c, spec, create, why, why_bytes);
-    if (!rc && nvme_access_memory(c->access, &memory, &c->memory_bytes))
+    if (!rc && c->lender == c && nvme_access_memory(c->access, &memory, &c->memory_bytes))
         c->memory = memory;
     if (!rc)
         rc = start(c, why, why_bytes);

@@ -212,7 +212,8 @@ uint32_t nvme_peek_completions(struct nvme_qpair *ioqp);
 uint32_t nvme_consume_completions(struct nvme_qpair *ioqp, uint32_t max);
 /* Requests accepted and not ended. */
 uint32_t nvme_outstanding(const struct nvme_qpair *ioqp);
-/* An eventfd, readable after an interrupt (read it, then peek); -1: completions are polled for. */
+/* Readable after an interrupt (read 8 bytes, whatever comes of it, then peek); -1: completions are
+ * polled for. */
 int nvme_fd(const struct nvme_qpair *ioqp);
 
 #define NVME_QPAIR_STATS(X, t)                                                                     \
@@ -250,6 +251,19 @@ void nvme_access_close(struct nvme_access *access);
  * -errno: see `why`. */
 must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
                               size_t why_bytes);
+
+struct nvme_kmod_config {
+    const char *name;            /* "diskmap0", below /dev */
+    size_t memory_bytes;         /* that it brings along, for all arenas; rounded up to buffers */
+    struct nvme_access *sharing; /* instead: use this one's, which must be closed after it */
+};
+
+/* A controller that the kernel module diskmap administers. The same verbs do for it, with these
+ * differences: config.qpairs of them may be there, but taken by other processes (-EBUSY); a command
+ * that is overdue costs its queue pair a restart, in which nvme_peek_completions waits for the
+ * kernel; and a doorbell is a system call. -errno and why. */
+must_check int nvme_kmod_open(struct nvme_access **out, const struct nvme_kmod_config *config,
+                              char *why, size_t why_bytes);
 
 /* --- a controller in software ----------------------------------------------------------------- */
 
