@@ -96,7 +96,6 @@ static void note_append(struct secure *s, struct run *run, const struct tlsrec_n
 
 /* --- ahead of TCP ----------------------------------------------------------------------------- */
 
-/* Idle connections have no expanded keys. */
 static bool have_keys(struct secure *s)
 {
     struct worker *w = s->session.worker;
@@ -277,8 +276,10 @@ void records_ahead(struct secure *s)
         finish(s);
 }
 
-void records_carry(struct secure *s, struct response *r)
+void records_carry(struct session *session, struct response *r)
 {
+    struct secure *s = secure_of(session);
+
     if (s->finished)
         return;
     if (!s->opening) {
@@ -314,6 +315,13 @@ static void release_keys(struct secure *s)
         mem_pool_put(&s->session.worker->keys, keys);
 }
 
+/* Idle connections have no expanded keys. */
+static void rest(struct secure *s)
+{
+    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
+        release_keys(s);
+}
+
 /* Up to where the plaintext is that was carried by runs which arrived whole. */
 static uint64_t plain_arrived(const struct secure *s)
 {
@@ -341,15 +349,14 @@ uint64_t records_arrived(struct secure *s, uint64_t wire)
     if (s->stage == SECURE_OPEN) {
         tlsrec_acked(&s->records, wire);
         records_ahead(s);
-        records_rest(s);
+        rest(s);
     }
     return plain_arrived(s);
 }
 
-void records_rest(struct secure *s)
+void records_rest(struct session *session)
 {
-    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
-        release_keys(s);
+    rest(secure_of(session));
 }
 
 void records_drop(struct secure *s)
@@ -671,14 +678,14 @@ void records_forget(struct stream_read *read)
     run_put(read->session->worker, read->run);
 }
 
-bool records_wanted(const struct secure *s, const struct stream_read *read)
+bool records_wanted(struct session *session, const struct stream_read *read)
 {
-    return !has_arrived(s, read->offset, read->wire_bytes);
+    return !has_arrived(secure_of(session), read->offset, read->wire_bytes);
 }
 
-bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+bool records_seal(struct session *session, struct stream_read *read, struct nmio_slice *slice)
 {
-    uint8_t *bytes = wire_of(s, read);
+    uint8_t *bytes = wire_of(secure_of(session), read);
 
     if (!bytes) {
         records_forget(read);
@@ -689,6 +696,6 @@ bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice 
         (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
     if (read->sealed)
         mem_chunk_put(read->chunk);
-    run_put(s->session.worker, read->run);
+    run_put(session->worker, read->run);
     return true;
 }

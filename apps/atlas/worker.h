@@ -194,7 +194,7 @@ struct request {
 enum session_flags {
     SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
     SESSION_PEER_DONE = 2, /* the client has sent its FIN */
-    SESSION_SECURE = 4,    /* it is a struct secure's */
+    SESSION_LAYERED = 4,   /* worker.layer lies between it and TCP */
 };
 
 struct session {
@@ -233,6 +233,7 @@ struct worker {
     struct worker_stats stats;
     char path[TARGET_BYTES_MAX + 2]; /* of the request being handled */
     /* TLS, if there is any: */
+    const struct session_layer *layer;
     struct tls_ctx *tls;
     struct tls_desk *desk;
     struct tlsrec_engine *engine;

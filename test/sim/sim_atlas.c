@@ -341,7 +341,7 @@ static void inspect(void *arg)
                        tcp_state_name(state));
         else
             reads +=
-                session->reads - ((session->flags & SESSION_SECURE) && secure_of(session)->job_out);
+                session->reads - ((session->flags & SESSION_LAYERED) && secure_of(session)->job_out);
     }
     if (reads > w->chunks.in_use)
         world_fail(s->world, "%llu reads are under way with %llu chunks", (unsigned long long)reads,
