@@ -210,7 +210,7 @@ static void hand_over(struct secure *s, uint64_t now_ns)
         tlsrec_init13(&s->records, w->engine, h.suite, h.secret, &start);
     else
         tlsrec_init12(&s->records, w->engine, h.suite, &h.master, true, &start);
-    s->full_bytes = h.full_bytes;
+    s->full_bytes = h.full_bytes ? h.full_bytes : TLSREC_PLAIN_MAX;
     stat_inc(&w->secure_stats.handshakes);
     if (h.resumed)
         stat_inc(&w->secure_stats.resumed);
@@ -428,6 +428,7 @@ int secure_open(struct worker *w)
         tlsrec_engine_close(w->engine);
         return rc;
     }
+    w->spare = mem_chunk_get(&w->chunks); /* there are TLS_CHUNKS_MIN */
     w->tls = tls_ctx_hold(c->tls);
     w->layer = &layer;
     return 0;
@@ -456,6 +457,7 @@ void secure_close(struct worker *w)
         records_drop(s);
         secure_free(s);
     }
+    mem_chunk_put(w->spare);
     tlsrec_engine_close(w->engine);
     tls_ctx_put(w->tls);
 }

@@ -73,7 +73,7 @@ struct secure {
     struct response *opening; /* the response whose next run comes next, or NULL */
     uint64_t opened;          /* bytes of it that have runs */
     uint32_t unrecved;        /* bytes from the client that TCP's window still counts */
-    uint32_t full_bytes;      /* what the client takes in a record, or 0 */
+    uint32_t full_bytes;      /* the most that the client takes in a record */
     uint8_t stage;
     bool job_out;
     bool update_owed; /* the client asked for a KeyUpdate */

@@ -129,10 +129,8 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
     if (fill_mapped(session, r, &p, offset, now_ns))
         return p.body_bytes;
     chunk = mem_chunk_get(&w->chunks);
-    if (!chunk) {
-        w->chunks_wanted = 1;
+    if (!chunk)
         return 0;
-    }
     read = &w->reads[chunk->index];
     *read = (struct stream_read){
         .chunk = chunk,

@@ -175,10 +175,9 @@ struct stream_read {
     const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
     bool done;
     /* Over TLS (records.c), where `offset` and what is promised are of the wire: */
-    struct run *run;          /* NULL: plain */
-    struct mem_chunk *sealed; /* where records are made apart from their text; NULL: in place */
-    uint64_t plain;           /* where the text begins in the run */
-    uint32_t wire_bytes;      /* promised */
+    struct run *run;     /* NULL: plain */
+    uint64_t plain;      /* where the text begins in the run */
+    uint32_t wire_bytes; /* promised */
 };
 
 /* Bytes of requests that cannot be used yet. */
@@ -226,7 +225,6 @@ struct worker {
     struct timer_wheel wheel; /* of the sessions */
     struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
-    uint32_t chunks_wanted;    /* by whoever was refused last, and is asked first */
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
@@ -239,6 +237,7 @@ struct worker {
     struct tlsrec_engine *engine;
     struct mem_pool secures, runs, keys;
     struct list secures_open;
+    struct mem_chunk *spare; /* into which the next records are made that are not sealed in place */
     struct secure_stats secure_stats;
 };
 
