@@ -33,11 +33,11 @@
 #include "tls/tls.h"
 
 #define WORKER_ADDRS_MAX 16
-/* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
- * a head of half its size can be counted on to fit behind other requests. */
-#define REQUEST_BYTES    (32 * 1024)
-#define HEAD_BYTES_MAX   (REQUEST_BYTES / 2) /* nginx has 4 x 8 KiB */
-#define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
+#define HEAD_BYTES_MAX   (16 * 1024) /* nginx has 4 x 8 KiB */
+/* The receive window. A head in parts fits in it, behind that a record of TLS that is not all
+ * there, and still more is free than a segment: else it could stay shut (RFC 9293 3.8.6.2.2). */
+#define REQUEST_BYTES    (HEAD_BYTES_MAX + 32 * 1024)
+#define TARGET_BYTES_MAX (8 * 1024) /* nginx: one of its 8 KiB buffers */
 /* Bodies are of no use here and are skipped, up to nginx's default. */
 #define REQUEST_BODY_MAX (1u << 20)
 /* Of an https URL that a request is sent to: the target, a name in DNS, and what is around them. */
