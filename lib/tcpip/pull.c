@@ -9,8 +9,8 @@
 #include "priv.h"
 
 #define WATERMARK_DIVISOR 16 /* of the window */
-/* Of what may be asked for: a stream with joints has bytes around them that no buffer holds, and the
- * last whole portion would not fit for their sake. */
+/* Of what may be asked for: a stream with joints has bytes around them that no buffer holds, and
+ * the last whole portion would not fit for their sake. */
 #define ASKED_AROUND_DIVISOR 64
 
 enum asked {

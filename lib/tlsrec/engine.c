@@ -93,9 +93,9 @@ static void gcm_seal_at_once(IMB_MGR *mgr, enum tlsrec_suite suite, const uint8_
 }
 
 /*
- * A text that lies elsewhere has come from the disk or from memory just now, and is in no cache. The
- * cipher asks for it a few lines at a time and waits for each: it is 1.3 times as fast when they
- * are asked for AHEAD_BYTES before. What is ahead of a record's end is the next record's.
+ * A text that lies elsewhere has come from the disk or from memory just now, and is in no cache.
+ * The cipher asks for it a few lines at a time and waits for each: it is 1.3 times as fast when
+ * they are asked for AHEAD_BYTES before. What is ahead of a record's end is the next record's.
  */
 static void gcm_update_cold(aes_gcm_enc_dec_update_t update, const struct gcm_key_data *key,
                             struct gcm_context_data *ctx, uint8_t *out, const uint8_t *text,
