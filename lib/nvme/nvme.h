@@ -259,6 +259,8 @@ struct nvme_sim_namespace {
     void *media;       /* `blocks` blocks; the caller's; NULL: none is kept, and no data moves */
     uint64_t blocks;   /* 0: there is none with this number */
     uint8_t block_log; /* 9 to 12: 512 to 4096 bytes */
+    /* How bytes get between `media` and the host; NULL: by copying. Not 0: the medium failed. */
+    int (*move)(void *media, void *host, size_t bytes, uint64_t off, bool write);
 };
 
 /*

@@ -33,7 +33,8 @@ CONSOLE_TAIL = 30  # lines of the kernel's that are shown when a job fails
 # What makes a boot take two seconds instead of five; the rest is said in fetch-kernel.
 BOOT_OPTIONS = ('console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off nokaslr no_timer_check '
                 'tsc=reliable lpj=4000000 cryptomgr.notests audit=0 apparmor=0 selinux=0 '
-                'nowatchdog i8042.noprobe 8250.nr_uarts=2 rcupdate.rcu_expedited=1 random.trust_cpu=on')
+                'nowatchdog i8042.noprobe 8250.nr_uarts=2 rcupdate.rcu_expedited=1 '
+                'random.trust_cpu=on')
 # For jobs: what came before `holds NAME` has to have worked; if not, what it left in /tmp/out is
 # shown.
 PRELUDE = r'''
