@@ -316,6 +316,50 @@ static void a_worker_without_a_queue_pair_is_told(void **state)
     worker_end(&w);
 }
 
+/* --- workers -----------------------------------------------------------------------------------
+ */
+
+struct share {
+    struct worker worker;
+    uint64_t seed;
+    struct outcomes out;
+};
+
+static void *share_read(void *arg)
+{
+    struct share *s = arg;
+
+    s->out = read_all(&s->worker, 4 * OUTCOMES, s->seed);
+    diskmap_close(s->worker.dm);
+    return NULL;
+}
+
+/* Each with queue pairs and memory of its own, and all turn the same controllers. */
+static void workers_share_disks(void **state)
+{
+    static const char *const options[DISKS] = {",seed=1,delay=1us-90us", "", ",seed=2,stuck=0.002",
+                                               ",seed=3,delay=1us-2ms,block=512"};
+    static struct share shares[2];
+    pthread_t threads[2];
+    struct worker w;
+
+    assert_int_equal(disks_begin(&w, options), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        shares[i] = (struct share){.worker = w, .seed = i};
+        shares[i].worker.clock = &w.clock_ns;
+        worker_open(&shares[i].worker, 64, NULL);
+        w.arenas[w.arena_count++] = shares[i].worker.arena;
+    }
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, share_read, &shares[i]), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(sum(shares[i].out.good) + shares[i].out.bad[2], 4 * OUTCOMES);
+        assert_true(shares[i].out.good[2] > shares[i].out.bad[2]);
+    }
+    worker_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_namespace_may_disappear),
         cmocka_unit_test(stuck_commands_end),
         cmocka_unit_test(a_worker_without_a_queue_pair_is_told),
+        cmocka_unit_test(workers_share_disks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

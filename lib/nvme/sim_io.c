@@ -84,15 +84,40 @@ static uint16_t move(const struct nvme_sim_namespace *ns, void *host, uint32_t b
     return NVME_OK;
 }
 
+static uint64_t medium_offset(const struct nvme_sqe *sqe, const struct nvme_sim_namespace *ns)
+{
+    return (sqe->cdw10 | (uint64_t)sqe->cdw11 << 32) << ns->block_log;
+}
+
+/* One descriptor, a block of data: that is all that we say we take. */
+static uint16_t transfer_sgl(struct sim *sim, const struct nvme_sqe *sqe,
+                             const struct nvme_sim_namespace *ns, uint64_t bytes,
+                             enum direction direction)
+{
+    char *host;
+
+    if (sqe->prp2 >> 56 || sqe->prp1 & 3 || (uint32_t)sqe->prp2 != bytes) {
+        sim_complain(sim, "an SGL descriptor of %u bytes and type 0x%x for %llu bytes",
+                     (uint32_t)sqe->prp2, (unsigned)(sqe->prp2 >> 56), (unsigned long long)bytes);
+        return NVME_INVALID_FIELD;
+    }
+    host = sim_dma(sim, sqe->prp1, bytes);
+    if (!host)
+        return NVME_DATA_TRANSFER_ERROR;
+    return move(ns, host, (uint32_t)bytes, medium_offset(sqe, ns), direction);
+}
+
 static uint16_t transfer(struct sim *sim, const struct nvme_sqe *sqe,
                          const struct nvme_sim_namespace *ns, enum direction direction)
 {
-    uint64_t off = (sqe->cdw10 | (uint64_t)sqe->cdw11 << 32) << ns->block_log;
+    uint64_t off = medium_offset(sqe, ns);
     uint64_t bytes = (uint64_t)((sqe->cdw12 & 0xffff) + 1) << ns->block_log;
     struct walk walk = {.sim = sim, .next = sqe->prp1, .left = bytes, .first = true};
     uint16_t status = NVME_OK;
     uint32_t piece;
 
+    if (sqe->flags & NVME_SQE_SGL)
+        return transfer_sgl(sim, sqe, ns, bytes, direction);
     while (walk.left && status == NVME_OK) {
         void *host = walk_step(&walk, sqe->prp2, &piece);
 
