@@ -262,8 +262,7 @@ static void case_reattach(char **specs, uint32_t count)
             good = load_run(&load);
             snprintf(what, sizeof(what), "%s", load.what);
             for (uint32_t i = 0; i < count && good; i++)
-                pairs = pairs && nvme_close(set.disks[i].qp) == 0 &&
-                        nvme_open(&set.disks[i].qp, set.disks[i].ctrlr, 1, set.arena) == 0;
+                pairs = pairs && disk_reattach(&set.disks[i], set.arena);
         }
         if (good)
             set_close(&set);
@@ -272,8 +271,7 @@ static void case_reattach(char **specs, uint32_t count)
     report(good, "3 times, controllers are shut down and brought up: %s", good ? "good" : what);
 }
 
-/* --- a process that is killed ------------------------------------------------------------------
- */
+/* --- a process that is killed ----------------------------------------------------------------- */
 
 /* What the killed process meant to write, and what it knows to be written, for who comes after. */
 struct witness {
@@ -385,8 +383,7 @@ static void case_killed(char **specs, uint32_t count)
     }
 }
 
-/* --- memory that was not granted ----------------------------------------------------------------
- */
+/* --- memory that was not granted -------------------------------------------------------------- */
 
 static void noted(struct iohdesc *io, int error)
 {
@@ -492,6 +489,7 @@ static void case_given_back(char **specs, uint32_t count)
 {
     struct set set;
     struct load load;
+    uint32_t out;
 
     if (!set_open(&set, specs, 1, (size_t)DEPTH_MAX * 16 * PAGE_BYTES))
         return;
@@ -505,12 +503,14 @@ static void case_given_back(char **specs, uint32_t count)
            (unsigned long long)load.reads);
     report(disk_turn(&set.disks[0]) == NVME_DEAD, "the driver gives it up: %s",
            nvme_ctrlr_why(set.disks[0].ctrlr));
-    report(nvme_outstanding(set.disks[0].qp) == 0, "all requests have ended");
+    out = nvme_outstanding(set.disks[0].qp);
+    nvme_consume_completions(set.disks[0].qp, nvme_peek_completions(set.disks[0].qp));
+    report(nvme_outstanding(set.disks[0].qp) == 0 && load.errors == out,
+           "and ends the %u requests that were out with errors", out);
     disk_drop(&set.disks[0]);
 }
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static int make_image(const char *path, uint32_t number, uint32_t mib)
 {
