@@ -73,7 +73,9 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
     error =
         access_map(ctrlr->access, mem_arena_base(config->arena), mem_arena_bytes(config->arena));
     if (error) {
-        snprintf(why, why_bytes, "the disk cannot be given access to memory: %s", strerror(-error));
+        snprintf(why, why_bytes, "the disk cannot be given access to memory: %s%s",
+                 strerror(-error),
+                 error == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
         return error;
     }
     error = memory_take(ctrlr);

@@ -139,7 +139,10 @@ static int attach(struct vfio_dma *dma, int device)
     struct ioas_alloc alloc = {.size = sizeof(alloc)};
     struct device_attach at = {.argsz = sizeof(at)};
 
-    if (ioctl(device, DEVICE_BIND, &bind) || ioctl(dma->fd, IOMMUFD_IOAS_ALLOC, &alloc))
+    // A device that is open elsewhere, by either way, is an invalid argument here.
+    if (ioctl(device, DEVICE_BIND, &bind))
+        return errno == EINVAL ? -EBUSY : -errno;
+    if (ioctl(dma->fd, IOMMUFD_IOAS_ALLOC, &alloc))
         return -errno;
     dma->ioas = at.pt_id = alloc.out_ioas_id;
     return ioctl(device, DEVICE_ATTACH, &at) ? -errno : 0;
@@ -183,7 +186,9 @@ int vfio_iommufd_open(struct vfio_dma *dma, const char *bdf, int *device, char *
     if (!error)
         return 0;
     if (error == -EBUSY)
-        snprintf(why, why_bytes, "another process has the disk, or one of its IOMMU group");
+        snprintf(why, why_bytes,
+                 "the disk is taken, by another process (atlas disk list says which), "
+                 "as may be its IOMMU group");
     else
         snprintf(why, why_bytes, "the IOMMU cannot be set up: %s; see dmesg", strerror(-error));
     close(dma->fd);

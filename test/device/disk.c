@@ -4,6 +4,7 @@
 #include "image.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,12 +109,28 @@ enum nvme_state disk_turn(struct disk *disk)
     return nvme_ctrlr_turn(disk->ctrlr, now_ns());
 }
 
+bool disk_reattach(struct disk *disk, struct mem_arena *arena)
+{
+    uint64_t deadline = now_ns() + PATIENCE_NS;
+    int error;
+
+    do
+        error = nvme_close(disk->qp);
+    while (error == -EINPROGRESS && disk_turn(disk) == NVME_READY && now_ns() < deadline);
+    return !error && nvme_open(&disk->qp, disk->ctrlr, 1, arena) == 0;
+}
+
 bool disk_close(struct disk *disk)
 {
     bool good;
 
     nvme_ctrlr_stop(disk->ctrlr);
     good = await(disk, NVME_CLOSED);
+    // The one in software also sees what no real one complains of.
+    if (disk->media && nvme_sim_complaint(disk->access)) {
+        printf("# sim: %s\n", nvme_sim_complaint(disk->access));
+        good = false;
+    }
     disk_drop(disk);
     return good;
 }

@@ -28,6 +28,8 @@ uint64_t now_ns(void);
 bool disk_open(struct disk *disk, const char *spec, struct mem_arena *arena, uint32_t qpairs,
                uint32_t depth);
 enum nvme_state disk_turn(struct disk *disk);
+/* Gives the queue pair back, waits until the controller has forgotten it, and takes it again. */
+bool disk_reattach(struct disk *disk, struct mem_arena *arena);
 /* In order: what is out is waited for, the controller is shut down. False: it did not end well. */
 bool disk_close(struct disk *disk);
 /* As it is. */
