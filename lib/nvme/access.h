@@ -34,6 +34,9 @@ struct nvme_access_ops {
     /* On return the device reaches no memory any more, whatever state it is in (bus mastering off).
      */
     void (*stop)(struct nvme_access *access);
+    /* Before the controller is enabled: interrupts 0 to count - 1 would be welcome. NULL: there are
+     * those that there are. */
+    void (*want_interrupts)(struct nvme_access *access, uint32_t count);
     /* Polls readable after an interrupt; -1: there are none. */
     int (*fd)(struct nvme_access *access, uint32_t vector);
     /* For devices that have no time of their own; NULL: it has. `next_ns`: when to come again. */
