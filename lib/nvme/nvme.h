@@ -225,4 +225,17 @@ const char *nvme_sim_complaint(const struct nvme_access *access);
 /* The namespace disappears, and whoever asked for asynchronous events is told. */
 void nvme_sim_detach(struct nvme_access *access, uint32_t ns_id);
 
+/* --- QEMU's controller, over a qtest socket: for tests ---------------------------------------- */
+
+struct nvme_qtest_config {
+    int fd;                /* connected; taken over when opening succeeds */
+    int memory_fd;         /* the guest's memory, from address 0 on, as QEMU has it mapped shared */
+    uint64_t memory_bytes; /* regions are mapped from 1 MiB on */
+};
+
+/* The NVMe function in the first slot of bus 0 that has one; it is stopped if it was at work, and
+ * its base address registers are placed. -ENODEV, -ENOMEM, -EINVAL; `why` in words. */
+must_check int nvme_qtest_open(struct nvme_access **out, const struct nvme_qtest_config *config,
+                               char *why, size_t why_bytes);
+
 #endif
