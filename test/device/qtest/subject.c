@@ -138,7 +138,7 @@ bool subject_guards(struct subject *s)
 static void slot_release(struct slot *slot, int error)
 {
     if (slot->state != SLOT_FLUSHING)
-        disk_give(slot->disk, slot->lba, slot->count, slot->state == SLOT_WRITING, slot->version,
+        medium_give(slot->medium, slot->lba, slot->count, slot->state == SLOT_WRITING, slot->version,
                   error);
     memset(slot->buf, SUBJECT_GUARD, slot->bytes);
     memset(&slot->io, SUBJECT_GUARD, sizeof(slot->io));
@@ -159,9 +159,9 @@ static void ended(struct iohdesc *io, int error)
     if (error && (!s->allowed || !s->allowed(slot, error)))
         subject_wrong(s, "%s of %u blocks at %" PRIu64 " of namespace %u: error %d, status 0x%03x",
                       slot->state == SLOT_READING ? "read" : "write or flush", slot->count,
-                      slot->lba, slot->disk->ns_id, error, io->status);
+                      slot->lba, slot->medium->ns_id, error, io->status);
     what = slot->state == SLOT_READING && !error
-               ? disk_match(slot->disk, slot->buf, slot->lba, slot->count)
+               ? medium_match(slot->medium, slot->buf, slot->lba, slot->count)
                : NULL;
     if (what)
         subject_wrong(s, "%s", what);
@@ -174,7 +174,7 @@ static void ended(struct iohdesc *io, int error)
 static struct slot *slot_prepare(struct subject *s, const struct request *request)
 {
     struct slot *slot = NULL;
-    size_t bytes = request->kind == FLUSH ? 0 : (size_t)request->count * request->disk->block_bytes;
+    size_t bytes = request->kind == FLUSH ? 0 : (size_t)request->count * request->medium->block_bytes;
 
     assert(bytes + 3 * (size_t)PAGE_BYTES <= s->slot_bytes);
     for (uint32_t i = 0; i < s->slot_count && !slot; i++)
@@ -184,9 +184,9 @@ static struct slot *slot_prepare(struct subject *s, const struct request *reques
         !guard(s, slot, &slot->io, sizeof(slot->io), "its descriptor"))
         return NULL;
     if (request->kind != FLUSH &&
-        !disk_take(request->disk, request->lba, request->count, request->kind == WRITE))
+        !medium_take(request->medium, request->lba, request->count, request->kind == WRITE))
         return NULL;
-    slot->disk = request->disk;
+    slot->medium = request->medium;
     slot->lba = request->lba;
     slot->count = request->count;
     slot->buf = slot->memory + PAGE_BYTES + request->off;
@@ -195,8 +195,8 @@ static struct slot *slot_prepare(struct subject *s, const struct request *reques
                   : request->kind == WRITE ? SLOT_WRITING
                                            : SLOT_FLUSHING;
     if (request->kind == WRITE) {
-        slot->version = ++request->disk->versions;
-        disk_fill(request->disk, slot->buf, slot->lba, slot->count, slot->version);
+        slot->version = ++request->medium->versions;
+        medium_fill(request->medium, slot->buf, slot->lba, slot->count, slot->version);
     }
     return slot;
 }
@@ -209,7 +209,7 @@ struct slot *subject_post(struct subject *s, const struct request *request)
     if (!slot)
         return NULL;
     slot->io = (struct iohdesc){.ioqp = s->qps[request->qp],
-                                .ns_id = request->disk->ns_id,
+                                .ns_id = request->medium->ns_id,
                                 .lba = request->lba,
                                 .lba_count = request->count,
                                 .buf = slot->buf,
@@ -313,10 +313,10 @@ bool subject_await(struct subject *s, enum nvme_state state)
 static struct request draw(struct subject *s, const struct load *load)
 {
     struct rand *r = &s->rand;
-    struct disk *disk = &s->disks[rand_below(r, s->disk_count)];
+    struct medium *medium = &s->media[rand_below(r, s->medium_count)];
     uint32_t dice = (uint32_t)rand_below(r, 100);
-    struct request request = {.kind = READ, .disk = disk};
-    uint32_t most = load->bytes_max / disk->block_bytes;
+    struct request request = {.kind = READ, .medium = medium};
+    uint32_t most = load->bytes_max / medium->block_bytes;
 
     if (dice < load->flushes)
         request.kind = FLUSH;
@@ -327,7 +327,7 @@ static struct request draw(struct subject *s, const struct load *load)
     while (most > 1 && rand_chance(r, 0.4))
         most /= 2;
     request.count = 1 + (uint32_t)rand_below(r, most);
-    request.lba = rand_below(r, disk->blocks - request.count + 1);
+    request.lba = rand_below(r, medium->blocks - request.count + 1);
     request.off = rand_chance(r, 0.5) ? 0 : 4 * rand_below(r, PAGE_BYTES / 4);
     return request;
 }

@@ -6,8 +6,8 @@
  * its monitor (QMP) is asked for misfortunes, and its trace, a file as well, says what the
  * controller was told. It dies with us.
  */
-#ifndef DEVICE_QEMU_H
-#define DEVICE_QEMU_H
+#ifndef QTEST_QEMU_H
+#define QTEST_QEMU_H
 
 #include <sys/types.h>
 

@@ -48,8 +48,8 @@ static bool subject_begin(struct test *t, uint32_t qpairs, uint32_t depth)
     if (!s)
         return false;
     t->subject = s;
-    s->disks = t->machine.disks;
-    s->disk_count = t->machine.disk_count;
+    s->media = t->machine.media;
+    s->medium_count = t->machine.medium_count;
     access = machine_reach(&t->machine, why, sizeof(why));
     return access ? subject_open(s, access, qpairs, depth)
                   : subject_wrong(s, "there is no way to the controller: %s", why);
@@ -122,29 +122,29 @@ static void brings_up(void **state)
     for (uint32_t i = 0; i < nvme_ctrlr_namespace_count(s->ctrlr); i++) {
         const struct nvme_namespace *ns = nvme_ctrlr_namespace(s->ctrlr, i);
 
-        for (uint32_t k = 0; k < t->machine.disk_count; k++) {
-            if (t->machine.disks[k].ns_id != ns->ns_id)
+        for (uint32_t k = 0; k < t->machine.medium_count; k++) {
+            if (t->machine.media[k].ns_id != ns->ns_id)
                 continue;
-            assert_int_equal(ns->block_bytes, t->machine.disks[k].block_bytes);
-            assert_int_equal(ns->blocks, t->machine.disks[k].blocks);
+            assert_int_equal(ns->block_bytes, t->machine.media[k].block_bytes);
+            assert_int_equal(ns->blocks, t->machine.media[k].blocks);
             known++;
         }
     }
-    assert_int_equal(known, t->machine.disk_count);
+    assert_int_equal(known, t->machine.medium_count);
     assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->resets, 0);
     assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->admin_errors, 0);
     end(t);
 }
 
-static void post_shape(struct test *t, uint32_t kind, struct disk *disk, uint32_t bytes, size_t off)
+static void post_shape(struct test *t, uint32_t kind, struct medium *medium, uint32_t bytes, size_t off)
 {
     struct subject *s = t->subject;
-    struct request request = {.kind = kind, .disk = disk, .off = off};
+    struct request request = {.kind = kind, .medium = medium, .off = off};
 
-    request.count = max_u32(bytes / disk->block_bytes, 1);
+    request.count = max_u32(bytes / medium->block_bytes, 1);
     request.qp = (uint32_t)rand_below(&s->rand, s->qp_count);
     do
-        request.lba = rand_below(&s->rand, disk->blocks - request.count + 1);
+        request.lba = rand_below(&s->rand, medium->blocks - request.count + 1);
     while (!subject_post(s, &request) && subject_drain(s, 0));
     assert_good(t, true);
 }
@@ -158,10 +158,10 @@ static void has_every_shape(void **state)
     struct subject *s = begin(t, 32);
 
     subject_slots(s, 16, SUBJECT_TRANSFER);
-    for (uint32_t d = 0; d < t->machine.disk_count; d++)
+    for (uint32_t d = 0; d < t->machine.medium_count; d++)
         for (uint32_t i = 0; i < array_len(bytes); i++)
             for (uint32_t k = 0; k < 2 * array_len(offs); k++)
-                post_shape(t, k & 1 ? READ : WRITE, &t->machine.disks[d], bytes[i], offs[k / 2]);
+                post_shape(t, k & 1 ? READ : WRITE, &t->machine.media[d], bytes[i], offs[k / 2]);
     assert_good(t, subject_drain(s, 0));
     end(t);
 }
@@ -226,8 +226,8 @@ static void splits_as_told(void **state)
 {
     struct test *t = *state;
     struct subject *s = begin(t, 256);
-    struct disk *disk = &t->machine.disks[0];
-    struct request request = {READ, disk, 0, 8, SUBJECT_TRANSFER / disk->block_bytes, 512};
+    struct medium *medium = &t->machine.media[0];
+    struct request request = {READ, medium, 0, 8, SUBJECT_TRANSFER / medium->block_bytes, 512};
     unsigned long long commands = 0, blocks = 0, doorbells = 0;
     char line[TRACE_LINE];
 
@@ -250,9 +250,9 @@ static void splits_as_told(void **state)
         assert_int_equal(
             sscanf(read, "pci_nvme_read cid %*u nsid %u nlb %u count %llu", &nsid, &nlb, &bytes),
             3);
-        assert_int_equal(nsid, disk->ns_id);
+        assert_int_equal(nsid, medium->ns_id);
         assert_int_equal(strtoull(lba + 5, NULL, 16), request.lba + blocks);
-        assert_int_equal(bytes, (uint64_t)nlb * disk->block_bytes);
+        assert_int_equal(bytes, (uint64_t)nlb * medium->block_bytes);
         assert_true(bytes <= t->machine.personality->transfer_bytes);
         blocks += nlb;
         commands++;
@@ -267,8 +267,8 @@ static void refuses(void **state)
 {
     struct test *t = *state;
     struct subject *s = begin(t, 16);
-    struct disk *disk = &t->machine.disks[0];
-    uint32_t ns_id = disk->ns_id, bytes = disk->block_bytes;
+    struct medium *medium = &t->machine.media[0];
+    uint32_t ns_id = medium->ns_id, bytes = medium->block_bytes;
     struct iohdesc io = {.ioqp = s->qps[0], .ns_id = ns_id, .lba_count = 1, .buf = s->buffers};
     struct iohdesc bad;
 
@@ -282,9 +282,9 @@ static void refuses(void **state)
     REFUSED(-ENXIO, ns_id, 0);
     REFUSED(-ENXIO, ns_id, UINT32_MAX);
     REFUSED(-EINVAL, lba_count, 0);
-    REFUSED(-ERANGE, lba, disk->blocks);
+    REFUSED(-ERANGE, lba, medium->blocks);
     REFUSED(-ERANGE, lba, UINT64_MAX);
-    REFUSED(-ERANGE, lba_count, (uint32_t)disk->blocks + 1);
+    REFUSED(-ERANGE, lba_count, (uint32_t)medium->blocks + 1);
     REFUSED(-EFAULT, buf, s->buffers + 2);
     REFUSED(-EFAULT, buf, NULL);
     REFUSED(-EFAULT, buf, &bytes);
@@ -314,7 +314,7 @@ static void ticks(struct test *t, uint32_t count)
 
 static struct slot *post(struct test *t, uint32_t kind, uint64_t lba, uint32_t count)
 {
-    struct request request = {kind, &t->machine.disks[0], 0, lba, count, 0};
+    struct request request = {kind, &t->machine.media[0], 0, lba, count, 0};
     struct slot *slot = subject_post(t->subject, &request);
 
     assert_good(t, slot != NULL);
@@ -326,13 +326,13 @@ static void outlives_a_timeout(void **state)
 {
     struct test *t = *state;
     struct subject *s = begin(t, 64);
-    const struct disk *disk = &t->machine.disks[0];
+    const struct medium *medium = &t->machine.media[0];
 
     subject_slots(s, 40, 4096);
-    assert_true(machine_hold(&t->machine, disk, "break read_aio", "late"));
+    assert_true(machine_hold(&t->machine, medium, "break read_aio", "late"));
     post(t, READ, 64, 1);
     subject_ring(s);
-    assert_true(machine_hold(&t->machine, disk, "wait_break", "late"));
+    assert_true(machine_hold(&t->machine, medium, "wait_break", "late"));
     for (uint32_t i = 0; i < 32; i++)
         post(t, i % 4 ? READ : WRITE, 100 + i, 1);
     assert_good(t, subject_drain(s, 1));
@@ -341,7 +341,7 @@ static void outlives_a_timeout(void **state)
     assert_int_equal(nvme_qpair_stats(s->qps[0])->timeouts, 1);
     assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->aborts, 1);
     assert_int_equal(subject_outstanding(s), 1);
-    assert_true(machine_hold(&t->machine, disk, "resume", "late"));
+    assert_true(machine_hold(&t->machine, medium, "resume", "late"));
     assert_good(t, subject_drain(s, 0));
     assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->resets, 0);
     assert_int_equal(s->state, NVME_READY);
@@ -534,7 +534,7 @@ static void gives_up(void **state)
     end(t);
 }
 
-/* --- cases: bad disks ------------------------------------------------------------------------- */
+/* --- cases: bad media ------------------------------------------------------------------------- */
 
 static bool medium_failed(const struct slot *slot, int error)
 {
@@ -632,8 +632,8 @@ static void medium_is_right(void **state)
     struct test *t = *state;
 
     assert_true(qemu_stop(&t->machine.qemu));
-    for (uint32_t i = 0; i < t->machine.disk_count; i++) {
-        const char *wrong = disk_match_medium(&t->machine.disks[i]);
+    for (uint32_t i = 0; i < t->machine.medium_count; i++) {
+        const char *wrong = medium_match_all(&t->machine.media[i]);
 
         if (wrong)
             fail_msg("%s", wrong);

@@ -7,7 +7,7 @@
 
 #include "subject.h"
 
-#define DISK_BYTES (8u << 20)
+#define MEDIUM_BYTES (8u << 20)
 
 /* QEMU's MDTS is 7 unless something else is asked for: 512 KiB. */
 static const struct personality personalities[] = {
@@ -83,12 +83,12 @@ const struct personality *personality_find(const char *name)
 }
 
 /* From the file up: where errors are made, where events come from, where requests are held up. */
-static void medium_add(struct machine *m, uint32_t index, const struct disk *disk)
+static void namespace_add(struct machine *m, uint32_t index, const struct medium *medium)
 {
-    uint32_t id = disk->ns_id;
+    uint32_t id = medium->ns_id;
 
     qemu_option(&m->qemu, "-blockdev",
-                "driver=file,filename=/proc/self/fd/%d,locking=off,node-name=file%u", disk->fd, id);
+                "driver=file,filename=/proc/self/fd/%d,locking=off,node-name=file%u", medium->fd, id);
     if (m->personality->bad_blocks)
         qemu_option(&m->qemu, "-blockdev",
                     "driver=blkdebug,image=file%u,node-name=errors%u"
@@ -106,7 +106,7 @@ static void medium_add(struct machine *m, uint32_t index, const struct disk *dis
     qemu_option(
         &m->qemu, "-device",
         "nvme-ns,id=ns%u,drive=medium%u,nsid=%u,logical_block_size=%u,physical_block_size=%u,ms=%u",
-        id, id, id, disk->block_bytes, disk->block_bytes,
+        id, id, id, medium->block_bytes, medium->block_bytes,
         m->personality->namespaces[index].metadata);
 }
 
@@ -118,11 +118,11 @@ bool machine_start(struct machine *m, const struct personality *p)
                 p->options ? p->options : "");
     for (uint32_t i = 0; i < MACHINE_NAMESPACES && p->namespaces[i].ns_id; i++) {
         bool foreign = p->namespaces[i].metadata;
-        struct disk *disk = foreign ? &m->foreign : &m->disks[m->disk_count++];
+        struct medium *medium = foreign ? &m->foreign : &m->media[m->medium_count++];
 
-        if (!disk_open(disk, p->namespaces[i].ns_id, p->namespaces[i].block_bytes, DISK_BYTES))
+        if (!medium_open(medium, p->namespaces[i].ns_id, p->namespaces[i].block_bytes, MEDIUM_BYTES))
             return false;
-        medium_add(m, i, disk);
+        namespace_add(m, i, medium);
     }
     return qemu_start(&m->qemu, p->machine ? p->machine : "q35");
 }
@@ -134,10 +134,10 @@ bool machine_stop(struct machine *m)
 
 void machine_forget(struct machine *m)
 {
-    for (uint32_t i = 0; i < m->disk_count; i++)
-        disk_close(&m->disks[i]);
+    for (uint32_t i = 0; i < m->medium_count; i++)
+        medium_close(&m->media[i]);
     if (m->foreign.state)
-        disk_close(&m->foreign);
+        medium_close(&m->foreign);
 }
 
 struct nvme_access *machine_reach(struct machine *m, char *why, size_t why_bytes)
@@ -153,12 +153,12 @@ struct nvme_access *machine_reach(struct machine *m, char *why, size_t why_bytes
     return NULL;
 }
 
-bool machine_hold(struct machine *m, const struct disk *disk, const char *what, const char *tag)
+bool machine_hold(struct machine *m, const struct medium *medium, const char *what, const char *tag)
 {
     char line[128];
 
     // By the device's name: for a node's, QEMU would wait until nothing is under way there.
-    snprintf(line, sizeof(line), "qemu-io -d ns%u \"%s %s\"", disk->ns_id, what, tag);
+    snprintf(line, sizeof(line), "qemu-io -d ns%u \"%s %s\"", medium->ns_id, what, tag);
     return qemu_command(&m->qemu, line);
 }
 

@@ -2,13 +2,13 @@
 /*
  * machine.h - a QEMU with one controller, in one of several personalities.
  *
- * Under each namespace lies a disk.h, and in between what makes misfortunes: blkdebug (errors, and
+ * Under each namespace lies a medium.h, and in between what makes misfortunes: blkdebug (errors, and
  * requests that are held) and a throttle.
  */
-#ifndef DEVICE_MACHINE_H
-#define DEVICE_MACHINE_H
+#ifndef QTEST_MACHINE_H
+#define QTEST_MACHINE_H
 
-#include "disk.h"
+#include "medium.h"
 #include "nvme/nvme.h"
 #include "qemu.h"
 
@@ -34,9 +34,9 @@ struct personality {
 struct machine {
     const struct personality *personality;
     struct qemu qemu;
-    struct disk disks[MACHINE_NAMESPACES];
-    uint32_t disk_count;
-    struct disk foreign; /* with metadata: nobody asks for what cannot be read */
+    struct medium media[MACHINE_NAMESPACES];
+    uint32_t medium_count;
+    struct medium foreign; /* with metadata: nobody asks for what cannot be read */
 };
 
 /* NULL: there is none of this name. With NULL: prints all names on standard error. */
@@ -44,13 +44,13 @@ const struct personality *personality_find(const char *name);
 must_check bool machine_start(struct machine *machine, const struct personality *personality);
 /* Also of one that did not start, or was stopped. False: QEMU did not end well. */
 bool machine_stop(struct machine *machine);
-/* What the disks have to hold stays known. */
+/* What the media have to hold stays known. */
 void machine_forget(struct machine *machine);
 /* The way to the controller; NULL: `why` says why not. */
 struct nvme_access *machine_reach(struct machine *machine, char *why, size_t why_bytes);
 /* The next read is held ("break read_aio", a tag), it has arrived and is ("wait_break"), it goes on
  * ("resume"). A reset of the controller would wait for it for ever. */
-must_check bool machine_hold(struct machine *machine, const struct disk *disk, const char *what,
+must_check bool machine_hold(struct machine *machine, const struct medium *medium, const char *what,
                              const char *tag);
 /* Requests a second that the media carry out; 0: any number. */
 must_check bool machine_limit(struct machine *machine, uint32_t requests_per_second);

@@ -5,18 +5,18 @@
  *
  * Wherever the controller is (struct nvme_access says), a subject sees to it that
  *   - every request that was accepted ends once, and nothing else ends;
- *   - a read that succeeds has the bytes that disk.h knows;
+ *   - a read that succeeds has the bytes that medium.h knows;
  *   - nobody touches a request's surroundings, nor its buffer or descriptor after it has ended:
  *     they are filled with a pattern then, which is looked at before they are used again.
  * The first thing that is wrong is remembered in `wrong`, in words.
  *
  * Time is the machine's, plus `skew_ns`: a test that wants a command to be overdue moves that.
  */
-#ifndef DEVICE_SUBJECT_H
-#define DEVICE_SUBJECT_H
+#ifndef QTEST_SUBJECT_H
+#define QTEST_SUBJECT_H
 
 #include "base/rand.h"
-#include "disk.h"
+#include "medium.h"
 #include "nvme/nvme.h"
 
 #define SUBJECT_TRANSFER (1u << 20) /* the longest command that is asked for, and request */
@@ -31,7 +31,7 @@ struct subject;
 struct slot {
     struct iohdesc io;
     struct subject *subject;
-    struct disk *disk;
+    struct medium *medium;
     uint8_t *memory; /* the slot's part of the buffers */
     uint8_t *buf;    /* where in it the request has its own */
     size_t bytes;    /* of buf */
@@ -49,8 +49,8 @@ struct subject {
     uint32_t qp_count;
     enum nvme_state state;
     uint64_t skew_ns;
-    struct disk *disks;
-    uint32_t disk_count;
+    struct medium *media;
+    uint32_t medium_count;
     struct rand rand;
     uint8_t *buffers;
     size_t slot_bytes;
@@ -74,7 +74,7 @@ void subject_slots(struct subject *s, uint32_t slots, size_t bytes);
 
 struct request {
     enum { READ, WRITE, FLUSH } kind;
-    struct disk *disk;
+    struct medium *medium;
     uint32_t qp; /* index */
     uint64_t lba;
     uint32_t count;
