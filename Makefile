@@ -45,6 +45,7 @@ demo:
 check:
 	@$(deps) check
 	@$(if $(filter no,$(DEPS)),true,tools/fetch-player || true) # without it, that test is skipped
+	@$(if $(filter no,$(DEPS)),true,tools/fetch-kernel || true) # and without it, those in a guest
 	@tools/check $(STAGES)
 
 sim:

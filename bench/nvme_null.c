@@ -78,7 +78,7 @@ static bool bench_open(struct bench *b)
         return false;
     for (uint64_t now_ns = 1; nvme_ctrlr_turn(b->ctrlr, now_ns) == NVME_STARTING;)
         now_ns = nvme_ctrlr_next_ns(b->ctrlr);
-    if (nvme_open(&b->qp, b->ctrlr, 1))
+    if (nvme_open(&b->qp, b->ctrlr, 1, b->arena))
         return false;
     rand_seed(&rand, 1);
     for (uint32_t i = 0; i < LBAS; i++)

@@ -5,9 +5,13 @@
  * The driver knows nothing else of where its controller is. Whoever gives a way in embeds struct
  * nvme_access, fills in the table, and hands it out through an open function of its own (nvme.h).
  *
- * Memory is shared in regions: a region is mapped once, at the start, and its bus addresses run on
- * as its pointers do, so that translation is a subtraction. What lies in no region is not
- * reachable: a request with such a buffer is refused before the controller hears of it.
+ * Memory is shared in regions: a region is mapped once, when a worker comes with its arena, and its
+ * bus addresses run on as its pointers do, so that translation is a subtraction. What lies in no
+ * region is not reachable: a request with such a buffer is refused before the controller hears of
+ * it. A region stays until the access is closed, so that whoever knows of it may use it.
+ *
+ * Threads: doorbells are written by any thread, also while another one is in here. For the rest of
+ * the table there is one caller at a time for `map`, and one for the others.
  *
  * Registers are read and written in 32 bits. The specification lets a host do so with its 64-bit
  * registers too (3.1: in two accesses), and the doorbells, which matter, have 32 bits.
@@ -15,11 +19,9 @@
 #ifndef NVME_ACCESS_H
 #define NVME_ACCESS_H
 
-#include "base/base.h"
+#include "nvme/nvme.h"
 
-/* The worker's arena, the driver's own queues where a module provides them, and two to spare. */
-#define NVME_REGIONS_MAX 4
-#define NVME_BUS_NONE    UINT64_MAX
+#define NVME_BUS_NONE UINT64_MAX
 
 struct nvme_access;
 
@@ -32,6 +34,9 @@ struct nvme_access_ops {
     /* On return the device reaches no memory any more, whatever state it is in (bus mastering off).
      */
     void (*stop)(struct nvme_access *access);
+    /* Before the controller is enabled: interrupts 0 to count - 1 would be welcome. NULL: there are
+     * those that there are. */
+    void (*want_interrupts)(struct nvme_access *access, uint32_t count);
     /* Polls readable after an interrupt; -1: there are none. */
     int (*fd)(struct nvme_access *access, uint32_t vector);
     /* For devices that have no time of their own; NULL: it has. `next_ns`: when to come again. */
@@ -48,8 +53,10 @@ struct nvme_region {
 
 struct nvme_access {
     const struct nvme_access_ops *ops;
-    struct nvme_region regions[NVME_REGIONS_MAX];
-    uint32_t region_count;
+    struct nvme_region regions[NVME_ARENAS_MAX];
+    uint32_t region_count; /* grows while others look */
+    void *memory;          /* in which arenas have to lie; NULL: anywhere */
+    size_t memory_bytes;
 };
 
 static inline uint32_t access_read32(struct nvme_access *access, uint32_t off)
@@ -75,20 +82,28 @@ static inline void access_write64(struct nvme_access *access, uint32_t off, uint
     access_write32(access, off + 4, (uint32_t)(value >> 32));
 }
 
-/* NVME_BUS_NONE when not all of the bytes lie in one region. */
-static inline uint64_t access_bus(const struct nvme_access *access, const void *p, size_t bytes)
+/* NVME_BUS_NONE when not all of the bytes lie in the region. */
+static inline uint64_t region_bus(const struct nvme_region *r, const void *p, size_t bytes)
 {
-    for (uint32_t i = 0; i < access->region_count; i++) {
-        const struct nvme_region *r = &access->regions[i];
-        // Below the base, the difference is larger than any region.
-        size_t off = (size_t)((uintptr_t)p - (uintptr_t)r->base);
+    // Below the base, the difference is larger than any region.
+    size_t off = (size_t)((uintptr_t)p - (uintptr_t)r->base);
 
-        if (off < r->bytes && bytes <= r->bytes - off)
-            return r->bus + off;
-    }
-    return NVME_BUS_NONE;
+    return likely(off < r->bytes && bytes <= r->bytes - off) ? r->bus + off : NVME_BUS_NONE;
 }
 
+/* The region in which all of the bytes lie, or NULL. */
+const struct nvme_region *access_region(const struct nvme_access *access, const void *p,
+                                        size_t bytes);
+
+static inline uint64_t access_bus(const struct nvme_access *access, const void *p, size_t bytes)
+{
+    const struct nvme_region *r = access_region(access, p, bytes);
+
+    return r ? region_bus(r, p, bytes) : NVME_BUS_NONE;
+}
+
+/* Finds the region in which all of the memory lies, or maps it as a new one. -ENOSPC: there are
+ * NVME_ARENAS_MAX; or what mapping said. */
 must_check int access_map(struct nvme_access *access, void *base, size_t bytes);
 
 #endif

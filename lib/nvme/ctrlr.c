@@ -322,6 +322,12 @@ static void features_set(void *arg, const struct nvme_cqe *cqe)
         stat_inc(&((struct nvme_ctrlr *)arg)->stats.admin_errors);
 }
 
+static void health_read(struct nvme_ctrlr *ctrlr)
+{
+    nvme_health_parse(&ctrlr->health, ctrlr->log);
+    ctrlr->has_health = true;
+}
+
 static void log_read(void *arg, const struct nvme_cqe *cqe)
 {
     struct nvme_ctrlr *ctrlr = arg;
@@ -329,15 +335,28 @@ static void log_read(void *arg, const struct nvme_cqe *cqe)
 
     if (cqe->sf >> 1)
         stat_inc(&ctrlr->stats.admin_errors);
+    else if (ctrlr->log_id == NVME_LOG_HEALTH)
+        health_read(ctrlr);
     if (notice && (ctrlr->event >> 8 & 0xff) == EVENT_NAMESPACES)
         ctrlr->scan.again = true;
     events_await(ctrlr);
 }
 
+/* Events are awaited again when it has been read, so one log page is enough. */
+static void log_ask(struct nvme_ctrlr *ctrlr, uint32_t id)
+{
+    struct nvme_sqe sqe = {.opc = NVME_ADMIN_GET_LOG_PAGE, .nsid = UINT32_MAX};
+
+    ctrlr->log_id = id;
+    sqe.prp1 = ctrlr->log_bus;
+    sqe.cdw10 = id | (LOG_BYTES / 4 - 1) << 16;
+    if (admin_send(&ctrlr->admin, &sqe, log_read))
+        stat_inc(&ctrlr->stats.admin_errors);
+}
+
 static void event_came(void *arg, const struct nvme_cqe *cqe)
 {
     struct nvme_ctrlr *ctrlr = arg;
-    struct nvme_sqe sqe = {.opc = NVME_ADMIN_GET_LOG_PAGE, .nsid = UINT32_MAX};
 
     if (cqe->sf >> 1) {
         stat_inc(&ctrlr->stats.admin_errors);
@@ -345,10 +364,7 @@ static void event_came(void *arg, const struct nvme_cqe *cqe)
     }
     stat_inc(&ctrlr->stats.async_events);
     ctrlr->event = cqe->dw0;
-    sqe.prp1 = ctrlr->log_bus;
-    sqe.cdw10 = (cqe->dw0 >> 16 & 0xff) | (LOG_BYTES / 4 - 1) << 16;
-    if (admin_send(&ctrlr->admin, &sqe, log_read))
-        stat_inc(&ctrlr->stats.admin_errors);
+    log_ask(ctrlr, cqe->dw0 >> 16 & 0xff);
 }
 
 static void events_await(struct nvme_ctrlr *ctrlr)
@@ -370,7 +386,9 @@ static void ready_enter(struct nvme_ctrlr *ctrlr)
     ctrlr->tick_ns = ctrlr->now_ns + ctrlr->config.timeout_ns / QPAIR_TICKS;
     if (admin_send(&ctrlr->admin, &sqe, features_set))
         stat_inc(&ctrlr->stats.admin_errors);
-    events_await(ctrlr);
+    // Events are awaited when this is answered.
+    ctrlr->event = 0;
+    log_ask(ctrlr, NVME_LOG_HEALTH);
     for (uint32_t i = 0; i < ctrlr->info.qpairs; i++)
         qpair_go(&ctrlr->qpairs[i]);
     // Those that were not granted are not there.

@@ -48,7 +48,10 @@ struct nvme_ctrlr {
     uint32_t created; /* queues in STEP_CREATE */
     uint32_t attempts;
     uint32_t events; /* asked for */
-    uint32_t event;  /* DW0 of the last asynchronous event */
+    uint32_t event;  /* DW0 of the last asynchronous event; 0: none yet */
+    uint32_t log_id; /* of the log page that was asked for last */
+    struct nvme_health health;
+    bool has_health;
     bool was_ready;
     bool stopping;
     struct nvme_info info;

@@ -13,7 +13,7 @@ static void comes_up(void **state)
     const struct nvme_info *info = nvme_ctrlr_info(rig->ctrlr);
     struct nvme_qpair *qp;
 
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -ENODEV);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), -ENODEV);
     rig_ready(rig);
     assert_string_equal(info->model, "controller in software");
     assert_string_equal(info->serial, "1");
@@ -21,12 +21,12 @@ static void comes_up(void **state)
     assert_int_equal(info->transfer_bytes, 65536);
     assert_int_equal(info->qpairs, 2);
     assert_int_equal(rig->qp->depth, 31);
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -EBUSY);
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 0), -ENODEV);
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 3), -ENODEV);
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 2), 0);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), -EBUSY);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 0, rig->arena), -ENODEV);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 3, rig->arena), -ENODEV);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 2, rig->arena), 0);
     assert_int_equal(nvme_close(rig->qp), 0);
-    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), 0);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), 0);
     rig_close(rig);
 }
 
@@ -190,7 +190,7 @@ static void stops_while_starting(void **state)
         }
         nvme_ctrlr_stop(rig->ctrlr);
         assert_int_equal(rig_leave(rig, NVME_STOPPING), NVME_CLOSED);
-        assert_int_equal(nvme_open(&qp, rig->ctrlr, 1), -ENODEV);
+        assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), -ENODEV);
         assert_false(rig_sim(rig)->cut);
         assert_string_equal(nvme_ctrlr_why(rig->ctrlr), "");
         assert_true(turns < 1000);

@@ -2,13 +2,15 @@
 /*
  * nvme.h - a disk that belongs to the application: an NVMe driver in user space.
  *
- * A controller is reached through a struct nvme_access: nvme_sim_open gives one to a controller in
- * software. The driver shares memory with it: the arena, which is mapped once and in which the
- * queues and all buffers lie.
+ * A controller is reached through a struct nvme_access: nvme_vfio_open gives one to a controller of
+ * the machine, nvme_sim_open to one in software. The driver shares memory with it: arenas, in which
+ * the queues and all buffers lie. The controller's own is mapped when it is opened, a worker's when
+ * its queue pair is.
  *
  *     nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why));
- *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...     never blocks; see nvme_next_ns
- *     nvme_open(&ioqp, ctrlr, 1);                                  queue pair 1 of config.qpairs
+ *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...  never blocks; see
+ * nvme_ctrlr_next_ns nvme_open(&ioqp, ctrlr, 1, arena);                        queue pair 1 of
+ * nvme_info.qpairs
  *
  *     io = (struct iohdesc){.ioqp = ioqp, .ns_id = 1, .lba = 8, .lba_count = 8, .buf = buf,
  *                           .op_complete = read_done};
@@ -18,20 +20,26 @@
  *     nvme_cqsync(ioqp);                                           one doorbell for all of them
  *
  * A request's iohdesc and its buffer are the driver's from nvme_read until op_complete, which comes
- * exactly once for every request that was accepted, from nvme_consume_completions or, when the
- * controller is reset or lost, from nvme_ctrlr_turn. Whatever happens, it does not come while the
- * controller might still write to the buffer: a command that is overdue is aborted; if that does
- * not bring it back the controller is reset, and if it does not stop it is cut off from memory.
- * Reads that a reset or an abort caught are sent again, NVME_TRIES_MAX times in all. Writes and
- * flushes are not, since a later write of the same blocks may have been done before: they end with
- * -ETIMEDOUT, and what is on the disk is then unknown.
+ * exactly once for every request that was accepted, from nvme_consume_completions and from nowhere
+ * else (but see nvme_ctrlr_close). Whatever happens, it does not come while the controller might
+ * still write to the buffer: a command that is overdue is aborted; if that does not bring it back
+ * the controller is reset, and if it does not stop it is cut off from memory. Reads that a reset or
+ * an abort caught are sent again, NVME_TRIES_MAX times in all. Writes and flushes are not, since a
+ * later write of the same blocks may have been done before: they end with -ETIMEDOUT, and what is
+ * on the disk is then unknown.
  *
  * Requests of any length are accepted in any number. They are split into commands that the
  * controller can take, and what finds the queue full waits, in order, and is posted as completions
  * make room; nvme_sqsync after nvme_consume_completions tells the controller of those.
  *
- * A callback may post requests; it may not consume completions or turn the controller. One thread
- * owns a controller and all its queue pairs.
+ * Threads: a queue pair is used by one thread at a time, different ones by different threads, and
+ * none of them waits for another. Each of them turns the controller: whoever comes while somebody
+ * else does is told the state and goes on. What the turn has to say to a queue pair (its commands
+ * are overdue, the controller is being reset, it is lost) is noticed by its own thread, when it
+ * peeks, consumes or rings. Whoever has nothing to do may sleep until nvme_ctrlr_next_ns, or until
+ * nvme_fd is readable, if nvme_peek_completions was 0 after its last turn.
+ *
+ * A callback may post requests; it may not consume completions or turn the controller.
  */
 #ifndef NVME_NVME_H
 #define NVME_NVME_H
@@ -44,6 +52,8 @@
 #define NVME_DEPTH_MAX      1023 /* with the slot that stays empty, a queue of 1,024 entries */
 #define NVME_NAMESPACES_MAX 32
 #define NVME_TRIES_MAX      4
+/* Arenas: every worker's, and what the controller's own, a pack of tools and tests may need. */
+#define NVME_ARENAS_MAX (NVME_QPAIRS_MAX + 4)
 
 struct nvme_access;
 struct nvme_ctrlr;
@@ -53,11 +63,13 @@ struct nvme_qpair;
 
 struct nvme_config {
     struct nvme_access *access; /* taken over: closed by nvme_ctrlr_close, not when opening fails */
-    struct mem_arena *arena;    /* queues are taken from it; buffers lie in it */
+    struct mem_arena *arena;    /* the admin queue is taken from it; lives until nvme_ctrlr_close */
     uint32_t qpairs;            /* 1 to NVME_QPAIRS_MAX */
     uint32_t depth;             /* commands in flight per queue pair, 1 to NVME_DEPTH_MAX */
     uint32_t transfer_bytes;    /* longest command, if the controller can do it; 0: 128 KiB */
     uint64_t timeout_ns;        /* a command is overdue; 0: 5 s */
+    bool no_sgls;               /* PRP lists even where the controller takes SGLs */
+    bool no_shadow;             /* doorbell registers even where the controller takes memory */
 };
 
 enum nvme_state {
@@ -72,16 +84,19 @@ enum nvme_state {
 /* -EINVAL, -ENOMEM, or what mapping the arena said; `why` in words. Touches no register yet. */
 must_check int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, char *why,
                                size_t why_bytes);
-/* Takes the next step in whatever is under way, and looks for commands that are overdue. */
+/* Takes the next step in whatever is under way. From any thread that has a queue pair. */
 enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns);
 /* When nvme_ctrlr_turn has something to do, completions aside; UINT64_MAX: nothing by itself. */
 uint64_t nvme_ctrlr_next_ns(const struct nvme_ctrlr *ctrlr);
-/* The last thing that went wrong, one line; empty: nothing did. */
+/* The last thing that went wrong, one line; empty: nothing did. Turns write it, until the state is
+ * NVME_CLOSED or NVME_DEAD: before that it is for whoever alone turns. */
 const char *nvme_ctrlr_why(const struct nvme_ctrlr *ctrlr);
-/* Shuts down in order, for which turns are needed. Requests that are out end with -ECANCELED. */
+/* Shuts down in order, for which turns are needed. Requests that are out end with -ECANCELED. From
+ * any thread. */
 void nvme_ctrlr_stop(struct nvme_ctrlr *ctrlr);
-/* At any time. A controller that was not shut down is cut off from memory first; requests that are
- * out end with -ECANCELED. The arena keeps what was taken from it. */
+/* In any state, by the last thread that uses the controller or a queue pair. One that was not shut
+ * down is cut off from memory first; requests that are out end with -ECANCELED, from here. Arenas
+ * keep what was taken from them. */
 void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr);
 
 struct nvme_info {
@@ -95,13 +110,37 @@ struct nvme_info {
 struct nvme_namespace {
     uint32_t ns_id;
     uint32_t block_bytes; /* 512 to 4096 */
-    uint64_t blocks;      /* 0: it disappeared, or has a format that we do not read */
+    uint64_t blocks;      /* 0: it disappeared, or has a format that we do not read; a turn may
+                           * change it: read it with stat_get where other threads turn */
 };
 
-/* Known once the controller is NVME_READY. */
+/* Known once the controller is NVME_READY; the pointers stay good. */
 const struct nvme_info *nvme_ctrlr_info(const struct nvme_ctrlr *ctrlr);
 uint32_t nvme_ctrlr_namespace_count(const struct nvme_ctrlr *ctrlr);
 const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr, uint32_t index);
+
+#define NVME_HEALTH_LOG_BYTES 512
+#define NVME_HEALTH_WARNINGS  6
+
+/* What the disk says of its state (SMART). Counts that do not fit are UINT64_MAX. */
+struct nvme_health {
+    uint32_t warnings; /* a bit for each of NVME_HEALTH_WARNINGS; see nvme_health_warning */
+    int celsius;
+    uint8_t spare_percent, spare_least_percent;
+    uint8_t used_percent; /* of its life; may be more than 100 */
+    uint64_t bytes_read, bytes_written;
+    uint64_t reads, writes; /* commands */
+    uint64_t busy_minutes, power_cycles, power_on_hours, unsafe_shutdowns;
+    uint64_t media_errors, error_log_entries;
+};
+
+/* As it was when the controller became ready, or when it last reported a change for the worse;
+ * NULL: it has not said yet. Turns write it: for whoever alone turns. */
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr);
+/* Of the log page as the disk has it, NVME_HEALTH_LOG_BYTES long. */
+void nvme_health_parse(struct nvme_health *out, const void *log);
+/* What a warning means and what to do, or NULL if it is not given. */
+const char *nvme_health_warning(const struct nvme_health *health, uint32_t index);
 
 #define NVME_CTRLR_STATS(X, t)                                                                     \
     X(t, resets, "controller resets after it was ready")                                           \
@@ -118,9 +157,18 @@ const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr);
 
 /* --- queue pairs ------------------------------------------------------------------------------ */
 
-/* `number` is 1 to nvme_info.qpairs. -EBUSY: somebody has it; -ENODEV: not ready, or no more. */
-must_check int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number);
-/* Gives it back. -EBUSY as long as requests are out. */
+/*
+ * `number` is 1 to nvme_info.qpairs. Queues are taken from the arena, in which buffers lie: it is
+ * mapped now if it was not before, and has to live until nvme_ctrlr_close. Requests are accepted at
+ * once, and wait until turns have created the queues on the controller.
+ * -EBUSY: somebody has the number; -ENODEV: the controller is not ready, or no more, or has no such
+ * queue pair; -ENOMEM: the arena is too small; -ENOSPC: NVME_ARENAS_MAX; or what mapping said.
+ */
+must_check int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number,
+                         struct mem_arena *arena);
+/* Deletes the queues on the controller. -EBUSY: requests are out; -EINPROGRESS: turn, and call it
+ * again; 0: the controller knows nothing of them any more, and the number is free. Opened again
+ * with the same arena, it uses the same memory. */
 must_check int nvme_close(struct nvme_qpair *ioqp);
 
 /* One request. Zero what is not set. */
@@ -129,7 +177,7 @@ struct iohdesc {
     uint32_t ns_id;
     uint32_t lba_count; /* > 0 */
     uint64_t lba;
-    void *buf; /* in the arena, at a multiple of 4 bytes; lba_count blocks long */
+    void *buf; /* in an arena, at a multiple of 4 bytes; lba_count blocks long */
     /* `error`: 0, -EIO (the disk's; `status` has its own words), -ETIMEDOUT (see above), -ENODEV
      * (the controller is lost), -ENXIO (no such namespace any more), -ECANCELED, ... */
     void (*op_complete)(struct iohdesc *io, int error);
@@ -147,7 +195,8 @@ struct iohdesc {
 };
 
 /* 0: accepted. -ENODEV: the controller is lost; -ENXIO: no such namespace; -ERANGE: beyond its end;
- * -EINVAL: no blocks; -EFAULT: the buffer is not (all) in the arena, or not aligned. */
+ * -EINVAL: no blocks; -EFAULT: the buffer is not (all) in an arena that is mapped, or not aligned.
+ */
 must_check int nvme_read(struct iohdesc *io);
 must_check int nvme_write(struct iohdesc *io);
 /* What was written before and is completed is durable afterwards. Takes no lba, count or buf. */
@@ -156,13 +205,14 @@ must_check int nvme_flush(struct iohdesc *io);
 /* The doorbells. False: there was nothing to tell. */
 bool nvme_sqsync(struct nvme_qpair *ioqp);
 bool nvme_cqsync(struct nvme_qpair *ioqp);
-/* How many completions there are to consume. */
-uint32_t nvme_peek_completions(const struct nvme_qpair *ioqp);
+/* How many completions there are to consume: the controller's, and of requests that a reset, an
+ * abort or a loss has ended. */
+uint32_t nvme_peek_completions(struct nvme_qpair *ioqp);
 /* At most `max` of them; fewer when fewer are there. Returns how many. */
 uint32_t nvme_consume_completions(struct nvme_qpair *ioqp, uint32_t max);
 /* Requests accepted and not ended. */
 uint32_t nvme_outstanding(const struct nvme_qpair *ioqp);
-/* Polls readable after an interrupt; -1: completions have to be polled for. */
+/* An eventfd, readable after an interrupt (read it, then peek); -1: completions are polled for. */
 int nvme_fd(const struct nvme_qpair *ioqp);
 
 #define NVME_QPAIR_STATS(X, t)                                                                     \
@@ -172,6 +222,7 @@ int nvme_fd(const struct nvme_qpair *ioqp);
     X(t, commands, "commands posted")                                                              \
     X(t, sq_rings, "submission doorbells")                                                         \
     X(t, cq_rings, "completion doorbells")                                                         \
+    X(t, shadow_rings, "doorbells that memory replaced")                                           \
     X(t, waits, "times that a request found no room")                                              \
     X(t, errors, "requests that ended with an error")                                              \
     X(t, timeouts, "commands overdue")                                                             \
@@ -183,6 +234,22 @@ struct nvme_qpair_stats {
 };
 extern const struct stat_desc nvme_qpair_stat_descs[];
 const struct nvme_qpair_stats *nvme_qpair_stats(const struct nvme_qpair *ioqp);
+
+/* --- ways in ---------------------------------------------------------------------------------- */
+
+/* Memory that the way in brings along, in which every arena has to lie (mem_arena_open_in). False:
+ * any memory can be mapped. */
+bool nvme_access_memory(const struct nvme_access *access, void **base, size_t *bytes);
+/* For an access that no controller has taken over. */
+void nvme_access_close(struct nvme_access *access);
+
+/* A controller that is bound to vfio-pci, by its PCI address ("0000:01:00.0"). Takes it out of the
+ * hands of whoever had it: it is reset, and reaches only the memory that is mapped through the
+ * access. Who may open the file of its IOMMU group below /dev/vfio needs no other privilege, but
+ * may have to lock as much memory as is mapped (RLIMIT_MEMLOCK). -EBUSY: somebody has it; other
+ * -errno: see `why`. */
+must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
+                              size_t why_bytes);
 
 /* --- a controller in software ----------------------------------------------------------------- */
 
@@ -215,6 +282,10 @@ struct nvme_sim_config {
     uint32_t queue_size;  /* CAP.MQES + 1; 0: 65,536 */
     uint8_t mdts;
     uint8_t dstrd;
+    bool sgls;       /* it takes SGLs ... */
+    bool shadow;     /* ... and doorbells in memory */
+    bool interrupts; /* it has eventfds */
+    bool threads;    /* it is used by several */
 };
 
 /* -ENOMEM, -EINVAL. The namespaces' media have to outlive it. */
@@ -224,18 +295,5 @@ must_check int nvme_sim_open(struct nvme_access **out, const struct nvme_sim_con
 const char *nvme_sim_complaint(const struct nvme_access *access);
 /* The namespace disappears, and whoever asked for asynchronous events is told. */
 void nvme_sim_detach(struct nvme_access *access, uint32_t ns_id);
-
-/* --- QEMU's controller, over a qtest socket: for tests ---------------------------------------- */
-
-struct nvme_qtest_config {
-    int fd;                /* connected; taken over when opening succeeds */
-    int memory_fd;         /* the guest's memory, from address 0 on, as QEMU has it mapped shared */
-    uint64_t memory_bytes; /* regions are mapped from 1 MiB on */
-};
-
-/* The NVMe function in the first slot of bus 0 that has one; it is stopped if it was at work, and
- * its base address registers are placed. -ENODEV, -ENOMEM, -EINVAL; `why` in words. */
-must_check int nvme_qtest_open(struct nvme_access **out, const struct nvme_qtest_config *config,
-                               char *why, size_t why_bytes);
 
 #endif

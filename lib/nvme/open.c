@@ -80,6 +80,8 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
         snprintf(why, why_bytes, "the arena is too small for a disk's queues: enlarge it");
         return error;
     }
+    if (config->access->ops->want_interrupts)
+        config->access->ops->want_interrupts(config->access, config->qpairs + 1);
     *out = ctrlr;
     return 0;
 }
@@ -122,14 +124,21 @@ const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr
     return index < ctrlr->namespaces.count ? &ctrlr->namespaces.list[index] : NULL;
 }
 
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr)
+{
+    return ctrlr->has_health ? &ctrlr->health : NULL;
+}
+
 const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
 {
     return &ctrlr->stats;
 }
 
-int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number)
+int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number,
+              struct mem_arena *arena)
 {
     struct nvme_qpair *qp;
+    int error;
 
     if (!ctrlr->was_ready || !number || number > ctrlr->info.qpairs)
         return -ENODEV;
@@ -138,6 +147,9 @@ int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t numbe
         return -ENODEV;
     if (qp->taken)
         return -EBUSY;
+    error = access_map(ctrlr->access, mem_arena_base(arena), mem_arena_bytes(arena));
+    if (error)
+        return error;
     qp->taken = true;
     *ioqp = qp;
     return 0;

@@ -286,7 +286,7 @@ static void complete(struct nvme_qpair *qp, uint16_t cid, uint16_t status)
     tracker_end(qp, tr, status_error(status), status);
 }
 
-uint32_t nvme_peek_completions(const struct nvme_qpair *qp)
+uint32_t nvme_peek_completions(struct nvme_qpair *qp)
 {
     struct ring r = qp->ring;
     uint32_t count = 0;

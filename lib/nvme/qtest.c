@@ -22,8 +22,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "qtest.h"
+
 #include "access.h"
-#include "nvme/nvme.h"
 #include "spec.h"
 
 #define LINE_MAX_BYTES 128 /* "OK 0x" and 16 digits is the longest answer to what we ask */

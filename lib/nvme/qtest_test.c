@@ -3,8 +3,9 @@
  * qtest_test.c - somebody at the other end of the socket who is not QEMU, or not for long. With
  * QEMU itself, test/device has it.
  */
+#include "qtest.h"
+
 #include "access.h"
-#include "nvme/nvme.h"
 
 #include <errno.h>
 #include <pthread.h>

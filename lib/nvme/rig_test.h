@@ -89,7 +89,7 @@ static inline enum nvme_state rig_leave(struct rig *rig, enum nvme_state state)
 static inline void rig_ready(struct rig *rig)
 {
     assert_int_equal(rig_leave(rig, NVME_STARTING), NVME_READY);
-    assert_int_equal(nvme_open(&rig->qp, rig->ctrlr, 1), 0);
+    assert_int_equal(nvme_open(&rig->qp, rig->ctrlr, 1, rig->arena), 0);
 }
 
 /* One round: what was posted is rung, time passes, what is finished is consumed. */

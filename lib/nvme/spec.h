@@ -204,6 +204,37 @@ static inline uint32_t nvme_flbas_index(uint8_t flbas)
     return (flbas & 0xfu) | ((flbas >> 5 & 3u) << 4);
 }
 
+/* --- the SMART / Health Information log (section 5.14.1.2) -------------------------------------
+ */
+
+#define NVME_LOG_HEALTH 0x02u /* CDW10 7:0 of Get Log Page */
+
+struct nvme_u128 {
+    uint64_t low, high;
+};
+
+struct nvme_health_log {
+    uint8_t critical_warning; /* a bit for each */
+    uint8_t temperature[2];   /* in Kelvin */
+    uint8_t spare;            /* percent, as is the next */
+    uint8_t spare_threshold;
+    uint8_t percentage_used; /* of the life that was foreseen; may be more than 100 */
+    uint8_t endurance_warning;
+    uint8_t reserved7[25];
+    struct nvme_u128 units_read, units_written; /* thousands of 512 bytes */
+    struct nvme_u128 reads, writes;
+    struct nvme_u128 busy_minutes;
+    struct nvme_u128 power_cycles;
+    struct nvme_u128 power_on_hours;
+    struct nvme_u128 unsafe_shutdowns;
+    struct nvme_u128 media_errors;
+    struct nvme_u128 error_log_entries;
+    uint8_t reserved192[320];
+};
+_Static_assert(sizeof(struct nvme_health_log) == 512, "figure 194");
+_Static_assert(offsetof(struct nvme_health_log, units_read) == 32, "Data Units Read");
+_Static_assert(offsetof(struct nvme_health_log, error_log_entries) == 176, "the last count");
+
 /* --- status (section 4.6.1) ------------------------------------------------------------------- */
 
 /* A status is a completion's status field without the phase: SC 7:0, SCT 10:8, CRD 12:11, M 13,

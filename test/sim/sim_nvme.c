@@ -420,7 +420,7 @@ static bool turn(struct scene *s, bool idle)
 static void queue_pairs_open(struct scene *s)
 {
     for (uint32_t i = 0; i < nvme_ctrlr_info(s->ctrlr)->qpairs; i++)
-        if (nvme_open(&s->qps[s->qp_count++], s->ctrlr, i + 1))
+        if (nvme_open(&s->qps[s->qp_count++], s->ctrlr, i + 1, s->world->arena))
             world_fail(s->world, "queue pair %u does not open", i + 1);
 }
 

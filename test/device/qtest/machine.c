@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "nvme/qtest.h"
 #include "subject.h"
 
 #define MEDIUM_BYTES (8u << 20)
@@ -12,39 +13,47 @@
 /* QEMU's MDTS is 7 unless something else is asked for: 512 KiB. */
 static const struct personality personalities[] = {
     {.name = "plain",
+     .kind = MACHINE_PLAIN,
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "small_transfers",
+     .kind = MACHINE_PLAIN,
      .options = ",mdts=1",
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 8 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "any_transfer",
+     .kind = MACHINE_PLAIN,
      .options = ",mdts=0",
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = SUBJECT_TRANSFER,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "blocks_4096",
+     .kind = MACHINE_PLAIN,
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 4096}}},
     {.name = "cmb",
+     .kind = MACHINE_PLAIN,
      .options = ",cmb_size_mb=16",
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "cmb_legacy",
+     .kind = MACHINE_PLAIN,
      .options = ",cmb_size_mb=16,legacy-cmb=on",
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "few_queues",
+     .kind = MACHINE_PLAIN,
      .options = ",max_ioqpairs=1,msix_qsize=1,ioeventfd=off,aerl=0",
      .qpairs = 1,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "namespaces",
+     .kind = MACHINE_NAMESPACES,
      .options = ",mdts=3,max_ioqpairs=3",
      .qpairs = 3,
      .transfer_bytes = 32 << 10,
@@ -53,17 +62,18 @@ static const struct personality personalities[] = {
                     {.ns_id = 7, .block_bytes = 1024},
                     {.ns_id = 200, .block_bytes = 2048}}},
     {.name = "bad_blocks",
+     .kind = MACHINE_BAD_BLOCKS,
      .options = ",mdts=4",
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 64 << 10,
-     .namespaces = {{.ns_id = 1, .block_bytes = 512}},
-     .bad_blocks = true},
+     .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "pulled_out",
-     .machine = "pc", // its BIOS ejects without asking the guest
+     .kind = MACHINE_PC,
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512}}},
     {.name = "foreign",
+     .kind = MACHINE_FOREIGN,
      .qpairs = MACHINE_QPAIRS,
      .transfer_bytes = 512 << 10,
      .namespaces = {{.ns_id = 1, .block_bytes = 512},
@@ -88,8 +98,9 @@ static void namespace_add(struct machine *m, uint32_t index, const struct medium
     uint32_t id = medium->ns_id;
 
     qemu_option(&m->qemu, "-blockdev",
-                "driver=file,filename=/proc/self/fd/%d,locking=off,node-name=file%u", medium->fd, id);
-    if (m->personality->bad_blocks)
+                "driver=file,filename=/proc/self/fd/%d,locking=off,node-name=file%u", medium->fd,
+                id);
+    if (m->personality->kind == MACHINE_BAD_BLOCKS)
         qemu_option(&m->qemu, "-blockdev",
                     "driver=blkdebug,image=file%u,node-name=errors%u"
                     ",inject-error.0.event=none,inject-error.0.iotype=read"
@@ -114,17 +125,20 @@ bool machine_start(struct machine *m, const struct personality *p)
 {
     m->personality = p;
     qemu_option(&m->qemu, "-object", "throttle-group,id=limits");
-    qemu_option(&m->qemu, "-device", "nvme,id=disk,addr=%u,serial=%s%s", MACHINE_SLOT, p->name,
-                p->options ? p->options : "");
-    for (uint32_t i = 0; i < MACHINE_NAMESPACES && p->namespaces[i].ns_id; i++) {
+    // Only with a subsystem do namespaces come and go.
+    qemu_option(&m->qemu, "-device", "nvme-subsys,id=subsystem");
+    qemu_option(&m->qemu, "-device", "nvme,id=disk,subsys=subsystem,addr=%u,serial=%s%s",
+                MACHINE_SLOT, p->name, p->options ? p->options : "");
+    for (uint32_t i = 0; i < MACHINE_MEDIA && p->namespaces[i].ns_id; i++) {
         bool foreign = p->namespaces[i].metadata;
         struct medium *medium = foreign ? &m->foreign : &m->media[m->medium_count++];
 
-        if (!medium_open(medium, p->namespaces[i].ns_id, p->namespaces[i].block_bytes, MEDIUM_BYTES))
+        if (!medium_open(medium, p->namespaces[i].ns_id, p->namespaces[i].block_bytes,
+                         MEDIUM_BYTES))
             return false;
         namespace_add(m, i, medium);
     }
-    return qemu_start(&m->qemu, p->machine ? p->machine : "q35");
+    return qemu_start(&m->qemu, p->kind == MACHINE_PC ? "pc" : "q35");
 }
 
 bool machine_stop(struct machine *m)

@@ -2,8 +2,8 @@
 /*
  * machine.h - a QEMU with one controller, in one of several personalities.
  *
- * Under each namespace lies a medium.h, and in between what makes misfortunes: blkdebug (errors, and
- * requests that are held) and a throttle.
+ * Under each namespace lies a medium.h, and in between what makes misfortunes: blkdebug (errors,
+ * and requests that are held) and a throttle.
  */
 #ifndef QTEST_MACHINE_H
 #define QTEST_MACHINE_H
@@ -12,29 +12,39 @@
 #include "nvme/nvme.h"
 #include "qemu.h"
 
-#define MACHINE_NAMESPACES 4
-#define MACHINE_QPAIRS     4     /* asked for */
-#define MACHINE_SLOT       4     /* of bus 0, where the controller is plugged in */
-#define MACHINE_BAD_READ   5000u /* blocks of 512 bytes; see bad_blocks */
-#define MACHINE_BAD_WRITE  7000u
+#define MACHINE_MEDIA     4
+#define MACHINE_QPAIRS    4     /* asked for */
+#define MACHINE_SLOT      4     /* of bus 0, where the controller is plugged in */
+#define MACHINE_BAD_READ  5000u /* blocks of 512 bytes; see bad_blocks */
+#define MACHINE_BAD_WRITE 7000u
+
+/* What can be tried with it. */
+enum machine_kind {
+    MACHINE_PLAIN = 1,
+    MACHINE_NAMESPACES = 2, /* several */
+    MACHINE_GOOD = MACHINE_PLAIN | MACHINE_NAMESPACES,
+    MACHINE_BAD_BLOCKS = 4, /* one cannot be read, another not written */
+    MACHINE_FOREIGN = 8,    /* a namespace has a format that we do not read */
+    MACHINE_PC = 16,        /* what its operator unplugs its BIOS ejects, without asking a guest */
+    MACHINE_ANY = 31,
+};
 
 struct personality {
     const char *name;
-    const char *machine; /* NULL: q35 */
+    enum machine_kind kind;
     const char *options; /* of the controller */
     uint32_t qpairs;     /* that it grants */
     uint32_t transfer_bytes;
     struct {
         uint32_t ns_id, block_bytes;
         uint32_t metadata; /* bytes with each block: a format that we do not read */
-    } namespaces[MACHINE_NAMESPACES];
-    bool bad_blocks; /* one cannot be read, another not written */
+    } namespaces[MACHINE_MEDIA];
 };
 
 struct machine {
     const struct personality *personality;
     struct qemu qemu;
-    struct medium media[MACHINE_NAMESPACES];
+    struct medium media[MACHINE_MEDIA];
     uint32_t medium_count;
     struct medium foreign; /* with metadata: nobody asks for what cannot be read */
 };

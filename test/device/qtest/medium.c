@@ -20,7 +20,7 @@ static void block_fill(const struct medium *medium, uint64_t *words, uint64_t lb
 }
 
 void medium_fill(const struct medium *medium, uint8_t *data, uint64_t lba, uint32_t count,
-               uint32_t version)
+                 uint32_t version)
 {
     uint64_t words[BLOCK_MAX / 8];
 
@@ -32,7 +32,7 @@ void medium_fill(const struct medium *medium, uint8_t *data, uint64_t lba, uint3
 
 bool medium_open(struct medium *medium, uint32_t ns_id, uint32_t block_bytes, uint64_t bytes)
 {
-    uint8_t *medium;
+    uint8_t *image;
 
     *medium =
         (struct medium){.ns_id = ns_id, .block_bytes = block_bytes, .blocks = bytes / block_bytes};
@@ -40,11 +40,11 @@ bool medium_open(struct medium *medium, uint32_t ns_id, uint32_t block_bytes, ui
     medium->fd = memfd_create("disk", 0);
     if (!medium->state || medium->fd < 0 || ftruncate(medium->fd, (off_t)bytes))
         return false;
-    medium = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, medium->fd, 0);
-    if (medium == MAP_FAILED)
+    image = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, medium->fd, 0);
+    if (image == MAP_FAILED)
         return false;
-    medium_fill(medium, medium, 0, (uint32_t)medium->blocks, 0);
-    munmap(medium, bytes);
+    medium_fill(medium, image, 0, (uint32_t)medium->blocks, 0);
+    munmap(image, bytes);
     return true;
 }
 
@@ -69,7 +69,7 @@ bool medium_take(struct medium *medium, uint64_t lba, uint32_t count, bool write
 }
 
 void medium_give(struct medium *medium, uint64_t lba, uint32_t count, bool write, uint32_t version,
-               int error)
+                 int error)
 {
     struct medium_block *blocks = &medium->state[lba];
 

@@ -30,16 +30,17 @@ struct medium {
     uint32_t versions; /* given out */
 };
 
-must_check bool medium_open(struct medium *medium, uint32_t ns_id, uint32_t block_bytes, uint64_t bytes);
+must_check bool medium_open(struct medium *medium, uint32_t ns_id, uint32_t block_bytes,
+                            uint64_t bytes);
 void medium_close(struct medium *medium);
 /* Blocks are somebody's until medium_give. False: they are somebody else's. */
 must_check bool medium_take(struct medium *medium, uint64_t lba, uint32_t count, bool write);
 /* `error`: how the request ended. A write's version counts as written, or may have been. */
 void medium_give(struct medium *medium, uint64_t lba, uint32_t count, bool write, uint32_t version,
-               int error);
+                 int error);
 /* What is to be written. */
 void medium_fill(const struct medium *medium, uint8_t *data, uint64_t lba, uint32_t count,
-               uint32_t version);
+                 uint32_t version);
 /* NULL: `data` is what the blocks hold. Otherwise what is wrong. */
 const char *medium_match(struct medium *medium, const uint8_t *data, uint64_t lba, uint32_t count);
 /* The whole medium. */

@@ -15,7 +15,7 @@
 
 #define QEMU_PROGRAM      "qemu-system-x86_64"
 #define QEMU_MEMORY_BYTES (128ull << 20)
-#define QEMU_ARGS_MAX     64
+#define QEMU_ARGS_MAX     128
 
 struct qemu {
     pid_t pid;

@@ -56,7 +56,7 @@ static bool bring_up(struct subject *s, uint32_t qpairs, uint32_t depth)
     if (!subject_await(s, NVME_READY))
         return false;
     while (s->qp_count < nvme_ctrlr_info(s->ctrlr)->qpairs && s->qp_count < SUBJECT_QPAIRS) {
-        if (nvme_open(&s->qps[s->qp_count], s->ctrlr, s->qp_count + 1))
+        if (nvme_open(&s->qps[s->qp_count], s->ctrlr, s->qp_count + 1, s->arena))
             return subject_wrong(s, "queue pair %u does not open", s->qp_count + 1);
         s->qp_count++;
     }
@@ -138,8 +138,8 @@ bool subject_guards(struct subject *s)
 static void slot_release(struct slot *slot, int error)
 {
     if (slot->state != SLOT_FLUSHING)
-        medium_give(slot->medium, slot->lba, slot->count, slot->state == SLOT_WRITING, slot->version,
-                  error);
+        medium_give(slot->medium, slot->lba, slot->count, slot->state == SLOT_WRITING,
+                    slot->version, error);
     memset(slot->buf, SUBJECT_GUARD, slot->bytes);
     memset(&slot->io, SUBJECT_GUARD, sizeof(slot->io));
     slot->state = SLOT_FREE;
@@ -174,7 +174,8 @@ static void ended(struct iohdesc *io, int error)
 static struct slot *slot_prepare(struct subject *s, const struct request *request)
 {
     struct slot *slot = NULL;
-    size_t bytes = request->kind == FLUSH ? 0 : (size_t)request->count * request->medium->block_bytes;
+    size_t bytes =
+        request->kind == FLUSH ? 0 : (size_t)request->count * request->medium->block_bytes;
 
     assert(bytes + 3 * (size_t)PAGE_BYTES <= s->slot_bytes);
     for (uint32_t i = 0; i < s->slot_count && !slot; i++)

@@ -60,6 +60,7 @@ struct subject {
     uint32_t failed; /* of those that ended: with an error that is allowed */
     uint32_t next;   /* what a test does next, it does when so many have ended */
     bool (*allowed)(const struct slot *slot, int error); /* NULL: no error is */
+    void *test;                                          /* the test's */
     char wrong[256];
 };
 
