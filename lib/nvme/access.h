@@ -34,6 +34,9 @@ struct nvme_access_ops {
     /* On return the device reaches no memory any more, whatever state it is in (bus mastering off).
      */
     void (*stop)(struct nvme_access *access);
+    /* Before the controller is enabled: interrupts 0 to count - 1 would be welcome. NULL: there are
+     * those that there are. */
+    void (*want_interrupts)(struct nvme_access *access, uint32_t count);
     /* Polls readable after an interrupt; -1: there are none. */
     int (*fd)(struct nvme_access *access, uint32_t vector);
     /* For devices that have no time of their own; NULL: it has. `next_ns`: when to come again. */
@@ -64,6 +67,14 @@ static inline uint32_t access_read32(struct nvme_access *access, uint32_t off)
 static inline void access_write32(struct nvme_access *access, uint32_t off, uint32_t value)
 {
     access->ops->write32(access, off, value);
+}
+
+/* Everything that was stored before is the controller's to see, and what was read before is the
+ * controller's to overwrite. */
+static inline void access_doorbell(struct nvme_access *access, uint32_t off, uint32_t value)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    access_write32(access, off, value);
 }
 
 static inline uint64_t access_read64(struct nvme_access *access, uint32_t off)

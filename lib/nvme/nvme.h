@@ -2,9 +2,10 @@
 /*
  * nvme.h - a disk that belongs to the application: an NVMe driver in user space.
  *
- * A controller is reached through a struct nvme_access: nvme_sim_open gives one to a controller in
- * software. The driver shares memory with it: arenas, in which the queues and all buffers lie. The
- * controller's own is mapped when it is opened, a worker's when its queue pair is.
+ * A controller is reached through a struct nvme_access: nvme_vfio_open gives one to a controller of
+ * the machine, nvme_sim_open to one in software. The driver shares memory with it: arenas, in which
+ * the queues and all buffers lie. The controller's own is mapped when it is opened, a worker's when
+ * its queue pair is.
  *
  *     nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why));
  *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...  never blocks; see
@@ -118,6 +119,29 @@ const struct nvme_info *nvme_ctrlr_info(const struct nvme_ctrlr *ctrlr);
 uint32_t nvme_ctrlr_namespace_count(const struct nvme_ctrlr *ctrlr);
 const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr, uint32_t index);
 
+#define NVME_HEALTH_LOG_BYTES 512
+#define NVME_HEALTH_WARNINGS  6
+
+/* What the disk says of its state (SMART). Counts that do not fit are UINT64_MAX. */
+struct nvme_health {
+    uint32_t warnings; /* a bit for each of NVME_HEALTH_WARNINGS; see nvme_health_warning */
+    int celsius;
+    uint8_t spare_percent, spare_least_percent;
+    uint8_t used_percent; /* of its life; may be more than 100 */
+    uint64_t bytes_read, bytes_written;
+    uint64_t reads, writes; /* commands */
+    uint64_t busy_minutes, power_cycles, power_on_hours, unsafe_shutdowns;
+    uint64_t media_errors, error_log_entries;
+};
+
+/* As it was when the controller became ready, or when it last reported a change for the worse;
+ * NULL: it has not said yet. Turns write it: for whoever alone turns. */
+const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr);
+/* Of the log page as the disk has it, NVME_HEALTH_LOG_BYTES long. */
+void nvme_health_parse(struct nvme_health *out, const void *log);
+/* What a warning means and what to do, or NULL if it is not given. */
+const char *nvme_health_warning(const struct nvme_health *health, uint32_t index);
+
 #define NVME_CTRLR_STATS(X, t)                                                                     \
     X(t, resets, "controller resets after it was ready")                                           \
     X(t, aborts, "Abort commands sent")                                                            \
@@ -219,6 +243,14 @@ bool nvme_access_memory(const struct nvme_access *access, void **base, size_t *b
 /* For an access that no controller has taken over. */
 void nvme_access_close(struct nvme_access *access);
 
+/* A controller that is bound to vfio-pci, by its PCI address ("0000:01:00.0"). Takes it out of the
+ * hands of whoever had it: it is reset, and reaches only the memory that is mapped through the
+ * access. Who may open the file of its IOMMU group below /dev/vfio needs no other privilege, but
+ * may have to lock as much memory as is mapped (RLIMIT_MEMLOCK). -EBUSY: somebody has it; other
+ * -errno: see `why`. */
+must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
+                              size_t why_bytes);
+
 /* --- a controller in software ----------------------------------------------------------------- */
 
 #define NVME_SIM_NAMESPACES_MAX 4
@@ -227,6 +259,8 @@ struct nvme_sim_namespace {
     void *media;       /* `blocks` blocks; the caller's; NULL: none is kept, and no data moves */
     uint64_t blocks;   /* 0: there is none with this number */
     uint8_t block_log; /* 9 to 12: 512 to 4096 bytes */
+    /* How bytes get between `media` and the host; NULL: by copying. Not 0: the medium failed. */
+    int (*move)(void *media, void *host, size_t bytes, uint64_t off, bool write);
 };
 
 /*
