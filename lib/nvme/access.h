@@ -69,6 +69,14 @@ static inline void access_write32(struct nvme_access *access, uint32_t off, uint
     access->ops->write32(access, off, value);
 }
 
+/* Everything that was stored before is the controller's to see, and what was read before is the
+ * controller's to overwrite. */
+static inline void access_doorbell(struct nvme_access *access, uint32_t off, uint32_t value)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    access_write32(access, off, value);
+}
+
 static inline uint64_t access_read64(struct nvme_access *access, uint32_t off)
 {
     uint64_t low = access_read32(access, off);

@@ -46,10 +46,9 @@ static void step_set(struct nvme_ctrlr *ctrlr, enum step step)
 
 /* --- giving back and giving up ---------------------------------------------------------------- */
 
-static void qpairs_lose(struct nvme_ctrlr *ctrlr, int error)
+static int lost_error(const struct nvme_ctrlr *ctrlr)
 {
-    for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-        qpair_lose(&ctrlr->qpairs[i], error);
+    return ctrlr->stopping ? -ECANCELED : -ENODEV;
 }
 
 static void give_up(struct nvme_ctrlr *ctrlr)
@@ -58,7 +57,7 @@ static void give_up(struct nvme_ctrlr *ctrlr)
     // First cut off, then given back: see nvme.h.
     ctrlr->access->ops->stop(ctrlr->access);
     step_set(ctrlr, STEP_DEAD);
-    qpairs_lose(ctrlr, ctrlr->stopping ? -ECANCELED : -ENODEV);
+    queues_lose(ctrlr, lost_error(ctrlr));
 }
 
 void ctrlr_fault(struct nvme_ctrlr *ctrlr, const char *fmt, ...)
@@ -128,8 +127,7 @@ static void disable_enter(struct nvme_ctrlr *ctrlr)
     uint32_t cc = access_read32(ctrlr->access, NVME_REG_CC);
 
     admin_disable(&ctrlr->admin);
-    for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-        qpair_freeze(&ctrlr->qpairs[i]);
+    queues_freeze(ctrlr);
     if (cc & NVME_CC_EN)
         access_write32(ctrlr->access, NVME_REG_CC, cc & ~(NVME_CC_EN | NVME_CC_SHN_MASK));
 }
@@ -140,11 +138,10 @@ static void disable_turn(struct nvme_ctrlr *ctrlr, uint32_t csts)
         return;
     if (ctrlr->stopping) {
         step_set(ctrlr, STEP_CLOSED);
-        qpairs_lose(ctrlr, -ECANCELED);
+        queues_lose(ctrlr, lost_error(ctrlr));
         return;
     }
-    for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-        qpair_take_back(&ctrlr->qpairs[i]);
+    queues_forgotten(ctrlr);
     step_set(ctrlr, STEP_ENABLE);
 }
 
@@ -192,13 +189,34 @@ static uint32_t transfer_limit(const struct nvme_ctrlr *ctrlr, uint8_t mdts)
     return mdts && mdts < 20 ? (uint32_t)min_u64(limit, (uint64_t)PAGE_BYTES << mdts) : limit;
 }
 
+/* What does not change any more once queue pairs are open. */
+static void info_fill(struct nvme_ctrlr *ctrlr, const struct nvme_identify_controller *id,
+                      struct qpair_limits limits)
+{
+    struct nvme_info *info = &ctrlr->info;
+    uint32_t doorbells = nvme_sq_doorbell(ctrlr->config.qpairs + 1, NVME_CAP_DSTRD(ctrlr->cap));
+
+    text_copy(info->model, id->mn, sizeof(id->mn));
+    text_copy(info->serial, id->sn, sizeof(id->sn));
+    text_copy(info->firmware, id->fr, sizeof(id->fr));
+    info->write_cache = id->vwc & 1;
+    info->transfer_bytes = limits.transfer_bytes;
+    limits.sgls = !ctrlr->config.no_sgls &&
+                  (NVME_SGLS_SUPPORT(id->sgls) == 1 || NVME_SGLS_SUPPORT(id->sgls) == 2);
+    ctrlr->limits = limits;
+    // All doorbells lie in one page, or have to be rung.
+    ctrlr->shadow = !ctrlr->config.no_shadow && id->oacs & NVME_OACS_DOORBELL_BUFFER &&
+                    doorbells - NVME_REG_DOORBELLS <= PAGE_BYTES;
+}
+
 static void identified(void *arg, const struct nvme_cqe *cqe)
 {
     struct nvme_ctrlr *ctrlr = arg;
     const struct nvme_identify_controller *id = ctrlr->data;
-    struct nvme_info *info = &ctrlr->info;
-    uint32_t depth = min_u32(ctrlr->config.depth, NVME_CAP_MQES(ctrlr->cap));
-    uint32_t transfer = transfer_limit(ctrlr, id->mdts);
+    struct qpair_limits limits = {
+        .depth = min_u32(ctrlr->config.depth, NVME_CAP_MQES(ctrlr->cap)),
+        .transfer_bytes = transfer_limit(ctrlr, id->mdts),
+    };
 
     if (!ctrlr_succeeded(ctrlr, cqe, "Identify (controller)"))
         return;
@@ -206,22 +224,15 @@ static void identified(void *arg, const struct nvme_cqe *cqe)
         ctrlr_fault(ctrlr, "the controller wants larger queue entries than 64 and 16 bytes");
         return;
     }
-    if (ctrlr->was_ready && (depth != ctrlr->depth || transfer != info->transfer_bytes)) {
+    if (ctrlr->was_ready && (limits.depth != ctrlr->limits.depth ||
+                             limits.transfer_bytes != ctrlr->limits.transfer_bytes)) {
         ctrlr->attempts = ATTEMPTS_MAX;
         ctrlr_fault(ctrlr, "the controller came back from a reset with other limits: open it anew");
         return;
     }
-    text_copy(info->model, id->mn, sizeof(id->mn));
-    text_copy(info->serial, id->sn, sizeof(id->sn));
-    text_copy(info->firmware, id->fr, sizeof(id->fr));
-    info->write_cache = id->vwc & 1;
     ctrlr->events = NVME_EVENTS_SMART | (id->oaes & NVME_EVENTS_NAMESPACE);
-    if (!ctrlr->was_ready) {
-        ctrlr->depth = depth;
-        info->transfer_bytes = transfer;
-        for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-            qpair_limit(&ctrlr->qpairs[i], depth, transfer);
-    }
+    if (!ctrlr->was_ready)
+        info_fill(ctrlr, id, limits);
     step_set(ctrlr, STEP_QUEUES);
 }
 
@@ -250,7 +261,7 @@ static void granted(void *arg, const struct nvme_cqe *cqe)
     }
     if (!ctrlr->was_ready)
         ctrlr->info.qpairs = count;
-    step_set(ctrlr, STEP_SCAN);
+    step_set(ctrlr, ctrlr->shadow ? STEP_SHADOW : STEP_SCAN);
 }
 
 static void queues_enter(struct nvme_ctrlr *ctrlr)
@@ -263,50 +274,60 @@ static void queues_enter(struct nvme_ctrlr *ctrlr)
     ctrlr_command(ctrlr, &sqe, granted);
 }
 
-static void create_next(struct nvme_ctrlr *ctrlr);
+void ctrlr_doorbells(const struct nvme_ctrlr *ctrlr, struct ring *ring, uint32_t qid)
+{
+    ring->sq_doorbell.off = nvme_sq_doorbell(qid, NVME_CAP_DSTRD(ctrlr->cap));
+    ring->cq_doorbell.off = nvme_cq_doorbell(qid, NVME_CAP_DSTRD(ctrlr->cap));
+}
 
-static void created(void *arg, const struct nvme_cqe *cqe)
+static void doorbell_share(struct nvme_ctrlr *ctrlr, struct doorbell *d, bool always)
+{
+    uint32_t index = (d->off - NVME_REG_DOORBELLS) / sizeof(uint32_t);
+
+    d->shadow = ctrlr->shadow ? &ctrlr->shadows[index] : NULL;
+    d->event = ctrlr->shadow && !always ? &ctrlr->indices[index] : NULL;
+    if (d->shadow)
+        __atomic_store_n(d->shadow, d->rung, __ATOMIC_RELAXED);
+}
+
+void ctrlr_ring_share(struct nvme_ctrlr *ctrlr, struct ring *ring, bool always)
+{
+    doorbell_share(ctrlr, &ring->sq_doorbell, always);
+    doorbell_share(ctrlr, &ring->cq_doorbell, always);
+}
+
+static void shared(void *arg, const struct nvme_cqe *cqe)
 {
     struct nvme_ctrlr *ctrlr = arg;
 
-    if (!ctrlr_succeeded(ctrlr, cqe, "Create I/O Queue"))
-        return;
-    ctrlr->created++;
-    create_next(ctrlr);
-}
-
-static void create_next(struct nvme_ctrlr *ctrlr)
-{
-    bool sq = ctrlr->created & 1; // it is told of its completion queue, which therefore comes first
-    struct nvme_qpair *qp = &ctrlr->qpairs[ctrlr->created / 2];
-    struct nvme_sqe sqe = {.opc = sq ? NVME_ADMIN_CREATE_SQ : NVME_ADMIN_CREATE_CQ};
-
-    if (ctrlr->created == 2 * ctrlr->info.qpairs) {
-        step_set(ctrlr, STEP_READY);
+    if (NVME_STATUS_CODE(cqe->sf >> 1) == NVME_OK || ctrlr->was_ready) {
+        if (ctrlr_succeeded(ctrlr, cqe, "Doorbell Buffer Config"))
+            step_set(ctrlr, STEP_SCAN);
         return;
     }
-    if (!sq)
-        ring_reset(&qp->ring);
-    sqe.prp1 = sq ? qp->ring.sq_bus : qp->ring.cq_bus;
-    sqe.cdw10 = (qp->ring.size - 1) << 16 | qp->number;
-    sqe.cdw11 = NVME_QUEUE_PC;
-    if (sq)
-        sqe.cdw11 |= qp->number << 16;
-    else if (nvme_fd(qp) >= 0)
-        sqe.cdw11 |= NVME_CQ_IEN | qp->number << 16;
-    ctrlr_command(ctrlr, &sqe, created);
+    // It was offered; but registers do as well.
+    stat_inc(&ctrlr->stats.admin_errors);
+    ctrlr->shadow = false;
+    ctrlr_ring_share(ctrlr, &ctrlr->admin.ring, true);
+    step_set(ctrlr, STEP_SCAN);
 }
 
-static void create_enter(struct nvme_ctrlr *ctrlr)
+static void shadow_enter(struct nvme_ctrlr *ctrlr)
 {
-    ctrlr->created = 0;
-    create_next(ctrlr);
+    struct nvme_sqe sqe = {.opc = NVME_ADMIN_DOORBELL_BUFFER};
+
+    sqe.prp1 = access_bus(ctrlr->access, ctrlr->shadows, PAGE_BYTES);
+    sqe.prp2 = access_bus(ctrlr->access, ctrlr->indices, PAGE_BYTES);
+    // The admin queue's doorbells are kept in memory, too, from the first command on that the
+    // controller looks for there, but are always rung.
+    ctrlr_ring_share(ctrlr, &ctrlr->admin.ring, true);
+    ctrlr_command(ctrlr, &sqe, shared);
 }
 
 void ctrlr_scanned(struct nvme_ctrlr *ctrlr)
 {
     if (ctrlr->step == STEP_SCAN)
-        step_set(ctrlr, STEP_CREATE);
+        step_set(ctrlr, STEP_READY);
     else
         ctrlr->deadline_ns = UINT64_MAX;
 }
@@ -389,38 +410,12 @@ static void ready_enter(struct nvme_ctrlr *ctrlr)
     // Events are awaited when this is answered.
     ctrlr->event = 0;
     log_ask(ctrlr, NVME_LOG_HEALTH);
-    for (uint32_t i = 0; i < ctrlr->info.qpairs; i++)
-        qpair_go(&ctrlr->qpairs[i]);
-    // Those that were not granted are not there.
-    for (uint32_t i = ctrlr->info.qpairs; i < ctrlr->config.qpairs; i++)
-        qpair_lose(&ctrlr->qpairs[i], -ENODEV);
-}
-
-static void aborted(void *arg, const struct nvme_cqe *cqe)
-{
-    // What became of the command is said by its own completion, or by its never coming.
-    if (cqe->sf >> 1)
-        stat_inc(&((struct nvme_ctrlr *)arg)->stats.admin_errors);
-}
-
-/* One a tick and queue pair: a controller takes few at once (ACL), and who has many commands
- * overdue needs the reset that follows. */
-static void abort_send(struct nvme_ctrlr *ctrlr, struct nvme_qpair *qp)
-{
-    struct nvme_sqe sqe = {.opc = NVME_ADMIN_ABORT};
-    uint16_t cid;
-
-    if (!qpair_next_overdue(qp, &cid))
-        return;
-    sqe.cdw10 = (uint32_t)cid << 16 | qp->number;
-    if (admin_send(&ctrlr->admin, &sqe, aborted) == 0)
-        stat_inc(&ctrlr->stats.aborts);
+    ctrlr->wanted = true;
 }
 
 static void tick(struct nvme_ctrlr *ctrlr)
 {
     uint32_t csts = access_read32(ctrlr->access, NVME_REG_CSTS);
-    bool stuck = false;
 
     ctrlr->tick_ns = ctrlr->now_ns + ctrlr->config.timeout_ns / QPAIR_TICKS;
     if (csts == NVME_CSTS_REMOVED) {
@@ -431,21 +426,19 @@ static void tick(struct nvme_ctrlr *ctrlr)
         ctrlr_fault(ctrlr, "the controller reported a fatal status and was reset");
         return;
     }
-    for (uint32_t i = 0; i < ctrlr->info.qpairs; i++) {
-        stuck |= qpair_tick(&ctrlr->qpairs[i]);
-        abort_send(ctrlr, &ctrlr->qpairs[i]);
-    }
-    if (stuck)
-        ctrlr_fault(ctrlr, "a command did not end in time, nor when aborted: the controller was "
-                           "reset");
+    // Owners look for commands that are overdue, when they see it.
+    __atomic_store_n(&ctrlr->board.tick, ctrlr->board.tick + 1, __ATOMIC_RELAXED);
 }
 
-static void ready_turn(struct nvme_ctrlr *ctrlr)
+static void ready_turn(struct nvme_ctrlr *ctrlr, uint32_t wishes)
 {
-    if (ctrlr->scan.again && !ctrlr->scan.running)
+    if (ctrlr->scan.again && !ctrlr->scan.running && !ctrlr->job)
         scan_start(ctrlr);
     if (ctrlr->step == STEP_READY && ctrlr->now_ns >= ctrlr->tick_ns)
         tick(ctrlr);
+    ctrlr->wanted |= wishes != ctrlr->looked;
+    if (unlikely(ctrlr->wanted))
+        queues_serve(ctrlr);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -456,8 +449,7 @@ static void shutdown_enter(struct nvme_ctrlr *ctrlr)
 
     // What a command out there would have led to is not wanted any more.
     admin_disable(&ctrlr->admin);
-    for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-        qpair_freeze(&ctrlr->qpairs[i]);
+    queues_freeze(ctrlr);
     access_write32(ctrlr->access, NVME_REG_CC, (cc & ~NVME_CC_SHN_MASK) | NVME_CC_SHN_NORMAL);
 }
 
@@ -484,12 +476,12 @@ static const struct step_desc steps[] = {
                        "the controller does not answer Identify: power-cycle it"},
     [STEP_QUEUES] = {NVME_RESETTING, queues_enter, NULL,
                      "the controller does not answer Set Features: power-cycle it"},
+    [STEP_SHADOW] = {NVME_RESETTING, shadow_enter, NULL,
+                     "the controller does not answer Doorbell Buffer Config: power-cycle it"},
     [STEP_SCAN] = {NVME_RESETTING, scan_start, NULL,
                    "the controller does not say which namespaces it has: power-cycle it"},
-    [STEP_CREATE] = {NVME_RESETTING, create_enter, NULL,
-                     "the controller does not create queues: power-cycle it"},
     [STEP_READY] = {NVME_READY, ready_enter, NULL,
-                    "the controller does not say which namespaces it has, and was reset"},
+                    "the controller did not answer an admin command in time, and was reset"},
     [STEP_SHUTDOWN] = {NVME_STOPPING, shutdown_enter, shutdown_turn,
                        "the controller did not shut down in time, and was cut off"},
     [STEP_CLOSED] = {NVME_CLOSED, at_rest, NULL, NULL},
@@ -528,12 +520,7 @@ static void first_turn(struct nvme_ctrlr *ctrlr)
         return;
     }
     step_set(ctrlr, STEP_SETTLE);
-    for (uint32_t i = 0; i <= ctrlr->config.qpairs; i++) {
-        struct ring *r = i ? &ctrlr->qpairs[i - 1].ring : &ctrlr->admin.ring;
-
-        r->sq_doorbell = nvme_sq_doorbell(i, NVME_CAP_DSTRD(ctrlr->cap));
-        r->cq_doorbell = nvme_cq_doorbell(i, NVME_CAP_DSTRD(ctrlr->cap));
-    }
+    ctrlr_doorbells(ctrlr, &ctrlr->admin.ring, 0);
     if (!(NVME_CAP_CSS(ctrlr->cap) & NVME_CAP_CSS_NVM))
         ctrlr_fault(ctrlr, "the controller has no NVM command set: it is not a disk");
     else if (NVME_CAP_MPSMIN(ctrlr->cap))
@@ -546,36 +533,68 @@ static void first_turn(struct nvme_ctrlr *ctrlr)
         ctrlr_fault(ctrlr, "the controller claims queues of one entry (CAP.MQES is 0)");
 }
 
-enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
+static uint64_t next_of(const struct nvme_ctrlr *ctrlr)
 {
-    if (ctrlr->access->ops->poll)
-        ctrlr->access->ops->poll(ctrlr->access, now_ns);
-    ctrlr->now_ns = now_ns;
-    if (unlikely(ctrlr->step >= STEP_CLOSED))
-        return state_of(ctrlr);
+    uint64_t poll_ns = min_u64(ctrlr->now_ns + POLL_NS, ctrlr->deadline_ns);
+
+    if (ctrlr->step >= STEP_CLOSED)
+        return UINT64_MAX;
+    if (ctrlr->step != STEP_READY)
+        return poll_ns;
+    // Completions of admin commands are polled for while something depends on them.
+    return min_u64(ctrlr->tick_ns, ctrlr->job || ctrlr->scan.running ? poll_ns : UINT64_MAX);
+}
+
+static void turn(struct nvme_ctrlr *ctrlr, uint32_t wishes)
+{
+    if (unlikely(ctrlr->step >= STEP_CLOSED)) {
+        // One may have been opened when it was too late.
+        if (wishes != ctrlr->looked)
+            queues_lose(ctrlr, lost_error(ctrlr));
+        return;
+    }
     if (unlikely(!ctrlr->cap))
         first_turn(ctrlr);
     if (unlikely(ctrlr->stopping && ctrlr->step >= STEP_IDENTIFY && ctrlr->step <= STEP_READY))
         step_set(ctrlr, STEP_SHUTDOWN);
     stat_add(&ctrlr->stats.drop_stray_admin, admin_reap(&ctrlr->admin));
     if (likely(ctrlr->step == STEP_READY))
-        ready_turn(ctrlr);
+        ready_turn(ctrlr, wishes);
     else if (steps[ctrlr->step].turn)
         register_turn(ctrlr);
-    if (unlikely(now_ns >= ctrlr->deadline_ns))
+    if (unlikely(ctrlr->now_ns >= ctrlr->deadline_ns))
         ctrlr_fault(ctrlr, "%s", steps[ctrlr->step].overdue);
-    return state_of(ctrlr);
+}
+
+enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
+{
+    uint32_t wishes;
+
+    if (__atomic_exchange_n(&ctrlr->turning, 1, __ATOMIC_ACQUIRE))
+        return __atomic_load_n(&ctrlr->state, __ATOMIC_ACQUIRE);
+    // Threads read their clocks before they come here, and may overtake each other.
+    ctrlr->now_ns = max_u64(ctrlr->now_ns, now_ns);
+    ctrlr->stopping |= __atomic_load_n(&ctrlr->stop_said, __ATOMIC_RELAXED);
+    if (ctrlr->access->ops->poll)
+        ctrlr->access->ops->poll(ctrlr->access, ctrlr->now_ns);
+    wishes = __atomic_load_n(&ctrlr->board.wishes, __ATOMIC_ACQUIRE);
+    turn(ctrlr, wishes);
+    __atomic_store_n(&ctrlr->looked, wishes, __ATOMIC_RELAXED);
+    __atomic_store_n(&ctrlr->next_ns, next_of(ctrlr), __ATOMIC_RELAXED);
+    __atomic_store_n(&ctrlr->state, state_of(ctrlr), __ATOMIC_RELEASE);
+    __atomic_store_n(&ctrlr->turning, 0, __ATOMIC_RELEASE);
+    return __atomic_load_n(&ctrlr->state, __ATOMIC_RELAXED);
 }
 
 uint64_t nvme_ctrlr_next_ns(const struct nvme_ctrlr *ctrlr)
 {
-    uint64_t next_ns = UINT64_MAX;
+    const struct nvme_access *access = ctrlr->access;
+    uint64_t next_ns = __atomic_load_n(&ctrlr->next_ns, __ATOMIC_RELAXED);
 
-    if (ctrlr->step == STEP_READY)
-        next_ns = min_u64(ctrlr->tick_ns, ctrlr->deadline_ns);
-    else if (ctrlr->step < STEP_CLOSED)
-        next_ns = min_u64(ctrlr->now_ns + POLL_NS, ctrlr->deadline_ns);
-    if (ctrlr->access->ops->next_ns && ctrlr->step < STEP_CLOSED)
-        next_ns = min_u64(next_ns, ctrlr->access->ops->next_ns(ctrlr->access));
+    if (__atomic_load_n(&ctrlr->board.wishes, __ATOMIC_RELAXED) !=
+        __atomic_load_n(&ctrlr->looked, __ATOMIC_RELAXED))
+        return 0;
+    if (access->ops->next_ns && __atomic_load_n(&ctrlr->state, __ATOMIC_RELAXED) < NVME_CLOSED)
+        next_ns = min_u64(next_ns, access->ops->next_ns(access));
     return next_ns;
 }

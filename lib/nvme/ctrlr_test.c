@@ -25,7 +25,9 @@ static void comes_up(void **state)
     assert_int_equal(nvme_open(&qp, rig->ctrlr, 0, rig->arena), -ENODEV);
     assert_int_equal(nvme_open(&qp, rig->ctrlr, 3, rig->arena), -ENODEV);
     assert_int_equal(nvme_open(&qp, rig->ctrlr, 2, rig->arena), 0);
-    assert_int_equal(nvme_close(rig->qp), 0);
+    assert_int_equal(nvme_close(rig->qp), -EINPROGRESS);
+    assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), -EBUSY);
+    rig_qp_close(rig, rig->qp);
     assert_int_equal(nvme_open(&qp, rig->ctrlr, 1, rig->arena), 0);
     rig_close(rig);
 }
@@ -166,6 +168,9 @@ static void shuts_down(void **state)
     nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
     assert_int_equal(r.ended, 0);
     assert_int_equal(rig_leave(rig, NVME_STOPPING), NVME_CLOSED);
+    assert_int_equal(r.ended, 0);
+    assert_int_equal(nvme_peek_completions(rig->qp), 1);
+    assert_int_equal(nvme_consume_completions(rig->qp, 1), 1);
     assert_int_equal(r.ended, 1);
     assert_int_equal(r.error, -ECANCELED);
     assert_int_equal(rig_sim(rig)->cut, false);
@@ -229,7 +234,7 @@ static bool printable(const char *text)
  * limits that make sense, or not at all. */
 static void answers_nonsense(void **state)
 {
-    uint32_t ready = 0, dead = 0;
+    uint32_t ready = 0, dead = 0, harmed = 0;
 
     for (uint64_t seed = 1; seed <= 500; seed++) {
         struct rig *rig = rig_open((struct nvme_sim_config){.delay_max_ns = 1}, 8, 4);
@@ -237,23 +242,28 @@ static void answers_nonsense(void **state)
         const struct ring *ring = &rig->ctrlr->admin.ring;
         uint8_t *page = rig->ctrlr->data, *cq = (uint8_t *)ring->cq;
         enum nvme_state is = NVME_STARTING;
+        struct nvme_qpair *qp;
+        uint32_t turns = 0;
         struct rand rand;
 
         rand_seed(&rand, seed);
-        for (uint32_t i = 0; i < 10000 && is == NVME_STARTING; i++) {
+        // Also while queue pairs are created.
+        for (uint32_t i = 0; i < 10000 && (is == NVME_STARTING || turns < 1000); i++) {
+            if (is != NVME_STARTING && turns++ < 4 && is == NVME_READY)
+                (void)!nvme_open(&qp, rig->ctrlr, turns, rig->arena);
             rig->access->ops->poll(rig->access, rig->now_ns);
             for (uint64_t n = rand_below(&rand, 3) * 20; n; n--)
                 page[rand_below(&rand, rand_chance(&rand, 0.5) ? PAGE_BYTES : 160)] =
                     (uint8_t)rand_u64(&rand);
             // Anything but the byte with the phase bit, which says that there is something.
-            if (rand_chance(&rand, 0.05))
+            if (rand_chance(&rand, 0.2))
                 cq[16 * ring->cq_head + (14 + rand_below(&rand, 15) + 1) % 16] =
                     (uint8_t)rand_u64(&rand);
             is = nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
             rig->now_ns = max_u64(rig->now_ns + 1, nvme_ctrlr_next_ns(rig->ctrlr));
         }
-        assert_true(is == NVME_READY || is == NVME_DEAD);
-        assert_true(is == NVME_READY || nvme_ctrlr_why(rig->ctrlr)[0]);
+        assert_true(is == NVME_READY || is == NVME_RESETTING || is == NVME_DEAD);
+        assert_true(is != NVME_DEAD || nvme_ctrlr_why(rig->ctrlr)[0]);
         assert_true(printable(info->model) && printable(info->serial) && printable(info->firmware));
         for (uint32_t i = 0; i < nvme_ctrlr_namespace_count(rig->ctrlr); i++) {
             const struct nvme_namespace *ns = nvme_ctrlr_namespace(rig->ctrlr, i);
@@ -265,9 +275,11 @@ static void answers_nonsense(void **state)
         assert_true(is == NVME_DEAD || info->transfer_bytes >= PAGE_BYTES);
         ready += is == NVME_READY;
         dead += is == NVME_DEAD;
+        harmed += nvme_ctrlr_why(rig->ctrlr)[0] != '\0';
         rig_close(rig);
     }
-    assert_true(ready > 50 && dead > 50);
+    // A queue pair that is refused is not the end of the controller.
+    assert_true(ready > 50 && dead > 50 && harmed > 100);
 }
 
 static void refuses_nonsense(void **state)
@@ -288,10 +300,10 @@ static void refuses_nonsense(void **state)
     config.transfer_bytes = 6000;
     assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -EINVAL);
     config.transfer_bytes = 2 << 20;
-    config.depth = NVME_DEPTH_MAX;
+    assert_non_null(mem_arena_alloc(config.arena, (2 << 20) - 8 * PAGE_BYTES, 1));
     assert_int_equal(nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why)), -ENOMEM);
     assert_non_null(strstr(why, "arena"));
-    config.access->ops->close(config.access);
+    nvme_access_close(config.access);
     sim.namespaces[0].block_log = 13;
     assert_int_equal(nvme_sim_open(&config.access, &sim), -EINVAL);
     mem_arena_close(config.arena);

@@ -33,16 +33,17 @@ static int memory_take(struct nvme_ctrlr *ctrlr)
     ctrlr->data = mem_arena_alloc(arena, PAGE_BYTES, PAGE_BYTES);
     ctrlr->log = mem_arena_alloc(arena, PAGE_BYTES, PAGE_BYTES);
     ctrlr->qpairs = mem_arena_alloc(arena, qpairs * sizeof(*ctrlr->qpairs), CACHE_LINE);
-    if (error || !ctrlr->data || !ctrlr->log || !ctrlr->qpairs)
+    ctrlr->shadows = mem_arena_alloc(arena, PAGE_BYTES, PAGE_BYTES);
+    ctrlr->indices = mem_arena_alloc(arena, PAGE_BYTES, PAGE_BYTES);
+    if (error || !ctrlr->data || !ctrlr->log || !ctrlr->qpairs || !ctrlr->shadows ||
+        !ctrlr->indices)
         return -ENOMEM;
     ctrlr->data_bus = access_bus(access, ctrlr->data, PAGE_BYTES);
     ctrlr->log_bus = access_bus(access, ctrlr->log, PAGE_BYTES);
     for (uint32_t i = 0; i < qpairs; i++) {
-        error = qpair_init(&ctrlr->qpairs[i], access, arena, i + 1, ctrlr->config.depth,
-                           ctrlr->config.transfer_bytes);
-        if (error)
-            return error;
-        ctrlr->qpairs[i].namespaces = &ctrlr->namespaces;
+        ctrlr->qpairs[i].ring.access = access;
+        ctrlr->qpairs[i].number = i + 1;
+        ctrlr->qpairs[i].board = &ctrlr->board;
     }
     return 0;
 }
@@ -80,6 +81,7 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
         snprintf(why, why_bytes, "the arena is too small for a disk's queues: enlarge it");
         return error;
     }
+    pthread_mutex_init(&ctrlr->mapping, NULL);
     if (config->access->ops->want_interrupts)
         config->access->ops->want_interrupts(config->access, config->qpairs + 1);
     *out = ctrlr;
@@ -88,7 +90,7 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
 
 void nvme_ctrlr_stop(struct nvme_ctrlr *ctrlr)
 {
-    ctrlr->stopping = true;
+    __atomic_store_n(&ctrlr->stop_said, 1, __ATOMIC_RELAXED);
 }
 
 void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr)
@@ -98,10 +100,14 @@ void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr)
     if (ctrlr->step < STEP_CLOSED) {
         access->ops->stop(access);
         ctrlr->step = STEP_DEAD;
-        for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
-            qpair_lose(&ctrlr->qpairs[i], -ECANCELED);
     }
+    // Also those that were opened since it was lost.
+    queues_lose(ctrlr, -ECANCELED);
+    for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
+        if (ctrlr->qpairs[i].taken)
+            nvme_consume_completions(&ctrlr->qpairs[i], UINT32_MAX);
     access->ops->close(access);
+    pthread_mutex_destroy(&ctrlr->mapping);
 }
 
 const char *nvme_ctrlr_why(const struct nvme_ctrlr *ctrlr)
@@ -116,12 +122,12 @@ const struct nvme_info *nvme_ctrlr_info(const struct nvme_ctrlr *ctrlr)
 
 uint32_t nvme_ctrlr_namespace_count(const struct nvme_ctrlr *ctrlr)
 {
-    return ctrlr->namespaces.count;
+    return __atomic_load_n(&ctrlr->board.namespaces.count, __ATOMIC_ACQUIRE);
 }
 
 const struct nvme_namespace *nvme_ctrlr_namespace(const struct nvme_ctrlr *ctrlr, uint32_t index)
 {
-    return index < ctrlr->namespaces.count ? &ctrlr->namespaces.list[index] : NULL;
+    return index < nvme_ctrlr_namespace_count(ctrlr) ? &ctrlr->board.namespaces.list[index] : NULL;
 }
 
 const struct nvme_health *nvme_ctrlr_health(const struct nvme_ctrlr *ctrlr)
@@ -134,23 +140,39 @@ const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr)
     return &ctrlr->stats;
 }
 
+static int arena_map(struct nvme_ctrlr *ctrlr, struct mem_arena *arena)
+{
+    int error;
+
+    pthread_mutex_lock(&ctrlr->mapping);
+    error = access_map(ctrlr->access, mem_arena_base(arena), mem_arena_bytes(arena));
+    pthread_mutex_unlock(&ctrlr->mapping);
+    return error;
+}
+
 int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number,
               struct mem_arena *arena)
 {
+    uint32_t state = __atomic_load_n(&ctrlr->state, __ATOMIC_ACQUIRE);
     struct nvme_qpair *qp;
     int error;
 
-    if (!ctrlr->was_ready || !number || number > ctrlr->info.qpairs)
+    // In these states the limits are known, and stay.
+    if ((state != NVME_READY && state != NVME_RESETTING) || !number || number > ctrlr->info.qpairs)
         return -ENODEV;
     qp = &ctrlr->qpairs[number - 1];
-    if (qp->lost)
-        return -ENODEV;
-    if (qp->taken)
+    if (__atomic_exchange_n(&qp->taken, 1, __ATOMIC_ACQUIRE))
         return -EBUSY;
-    error = access_map(ctrlr->access, mem_arena_base(arena), mem_arena_bytes(arena));
-    if (error)
+    error = arena_map(ctrlr, arena);
+    if (!error) {
+        ctrlr_doorbells(ctrlr, &qp->ring, number);
+        ctrlr_ring_share(ctrlr, &qp->ring, false);
+        error = qpair_open(qp, arena, &ctrlr->limits);
+    }
+    if (error) {
+        __atomic_store_n(&qp->taken, 0, __ATOMIC_RELEASE);
         return error;
-    qp->taken = true;
+    }
     *ioqp = qp;
     return 0;
 }

@@ -20,6 +20,11 @@
 
 /* How many entries a list has, so that `transfer_bytes` at any offset can be described. */
 uint32_t prp_list_entries(uint32_t transfer_bytes);
+/* The data does not end in the page that PRP2 can name. */
+static inline bool prp_needs_list(uint64_t bus, uint32_t bytes)
+{
+    return (bus & (PAGE_BYTES - 1)) + bytes > 2 * PAGE_BYTES;
+}
 /* `bus` has its two lowest bits clear; `list` has `list_bus` and room enough; bytes > 0. */
 void prp_build(struct nvme_sqe *sqe, uint64_t bus, uint32_t bytes, uint64_t *list,
                uint64_t list_bus);

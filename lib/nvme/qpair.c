@@ -12,58 +12,35 @@
 const struct stat_desc nvme_qpair_stat_descs[] = {
     NVME_QPAIR_STATS(STAT_DESC, struct nvme_qpair_stats){0}};
 
-int qpair_init(struct nvme_qpair *qp, struct nvme_access *access, struct mem_arena *arena,
-               uint32_t number, uint32_t depth, uint32_t transfer_bytes)
-{
-    struct ring *r = &qp->ring;
-    size_t lists;
-
-    *qp = (struct nvme_qpair){.number = number};
-    list_init(&qp->waiting);
-    r->access = access;
-    r->size = depth + 1;
-    qp->list_entries = prp_list_entries(transfer_bytes);
-    lists = (size_t)depth * qp->list_entries * sizeof(uint64_t);
-    r->sq = mem_arena_alloc(arena, r->size * sizeof(*r->sq), PAGE_BYTES);
-    r->cq = mem_arena_alloc(arena, r->size * sizeof(*r->cq), PAGE_BYTES);
-    qp->lists = mem_arena_alloc(arena, lists, PAGE_BYTES);
-    qp->trackers = mem_arena_alloc(arena, depth * sizeof(*qp->trackers), CACHE_LINE);
-    qp->free = mem_arena_alloc(arena, depth * sizeof(*qp->free), CACHE_LINE);
-    if (!r->sq || !r->cq || !qp->lists || !qp->trackers || !qp->free)
-        return -ENOMEM;
-    r->sq_bus = access_bus(access, r->sq, r->size * sizeof(*r->sq));
-    r->cq_bus = access_bus(access, r->cq, r->size * sizeof(*r->cq));
-    qp->lists_bus = access_bus(access, qp->lists, lists);
-    qpair_limit(qp, depth, transfer_bytes);
-    return 0;
-}
-
-void qpair_limit(struct nvme_qpair *qp, uint32_t depth, uint32_t transfer_bytes)
-{
-    assert(depth < qp->ring.size || qp->depth == 0);
-    assert(qp->free_count == qp->depth && transfer_bytes <= qp->list_entries * PAGE_BYTES);
-    qp->depth = qp->free_count = depth;
-    qp->ring.size = depth + 1;
-    qp->transfer_bytes = transfer_bytes;
-    for (uint32_t i = 0; i < depth; i++)
-        qp->free[i] = (uint16_t)(depth - 1 - i);
-}
-
 /* --- posting ---------------------------------------------------------------------------------- */
 
-static void tracker_post(struct nvme_qpair *qp, struct tracker *tr)
+static void data_describe(struct nvme_qpair *qp, struct nvme_sqe *sqe, uint32_t index, uint64_t bus,
+                          uint32_t bytes)
+{
+    size_t list = (size_t)index * qp->list_entries;
+
+    // Two pages need no list, and every controller reads PRPs.
+    if (qp->sgls && prp_needs_list(bus, bytes)) {
+        sqe->flags = NVME_SQE_SGL;
+        sqe->prp1 = bus;
+        sqe->prp2 = bytes;
+        return;
+    }
+    prp_build(sqe, bus, bytes, qp->lists + list, qp->lists_bus + list * sizeof(uint64_t));
+}
+
+void qpair_post(struct nvme_qpair *qp, struct tracker *tr)
 {
     uint32_t index = (uint32_t)(tr - qp->trackers);
     const struct iohdesc *io = tr->io;
     uint64_t lba = io->lba + tr->first;
     size_t off = (size_t)tr->first << io->block_shift;
-    size_t list = (size_t)index * qp->list_entries;
     struct nvme_sqe *sqe = ring_post(&qp->ring);
 
     // The use before this one is over, whatever is still to come of it.
     tr->cid = (uint16_t)(((tr->cid >> QPAIR_CID_SHIFT) + 1) << QPAIR_CID_SHIFT | index);
     tr->state = TRACKER_OUT;
-    tr->tick = qp->tick;
+    tr->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
     *sqe = (struct nvme_sqe){.opc = io->opc, .cid = tr->cid, .nsid = io->ns_id};
     stat_inc(&qp->stats.commands);
     if (io->opc == NVME_IO_FLUSH)
@@ -71,8 +48,7 @@ static void tracker_post(struct nvme_qpair *qp, struct tracker *tr)
     sqe->cdw10 = (uint32_t)lba;
     sqe->cdw11 = (uint32_t)(lba >> 32);
     sqe->cdw12 = tr->count - 1;
-    prp_build(sqe, io->bus + off, tr->count << io->block_shift, qp->lists + list,
-              qp->lists_bus + list * sizeof(uint64_t));
+    data_describe(qp, sqe, index, io->bus + off, tr->count << io->block_shift);
 }
 
 /* As much of the request as there is room for; true: all of it. */
@@ -80,7 +56,7 @@ static bool io_post(struct nvme_qpair *qp, struct iohdesc *io)
 {
     uint32_t blocks_max = qp->transfer_bytes >> io->block_shift;
 
-    while (io->left && qp->free_count && qp->live) {
+    while (io->left && qp->free_count && qpair_live(qp)) {
         struct tracker *tr = &qp->trackers[qp->free[--qp->free_count]];
 
         tr->io = io;
@@ -89,16 +65,16 @@ static bool io_post(struct nvme_qpair *qp, struct iohdesc *io)
         tr->tries = 1;
         io->left -= tr->count;
         io->parts++;
-        tracker_post(qp, tr);
+        qpair_post(qp, tr);
     }
     return io->left == 0;
 }
 
-static void waiting_post(struct nvme_qpair *qp)
+void qpair_post_waiting(struct nvme_qpair *qp)
 {
     struct iohdesc *io;
 
-    while (qp->free_count && qp->live &&
+    while (qp->free_count && qpair_live(qp) &&
            (io = list_first(&qp->waiting, struct iohdesc, waiting)) != NULL) {
         if (!io_post(qp, io))
             break;
@@ -106,17 +82,34 @@ static void waiting_post(struct nvme_qpair *qp)
     }
 }
 
-static const struct nvme_namespace *namespace_find(const struct nvme_qpair *qp, uint32_t ns_id)
+/* Blocks of the namespace: 0, there is none (any more). */
+static uint64_t namespace_find(const struct nvme_qpair *qp, uint32_t ns_id, uint32_t *block_bytes)
 {
-    const struct qpair_namespaces *all = qp->namespaces;
+    const struct qpair_namespaces *all = &qp->board->namespaces;
+    const struct nvme_namespace *ns = &all->list[ns_id - 1];
+    uint32_t count = __atomic_load_n(&all->count, __ATOMIC_ACQUIRE);
+    uint64_t blocks;
 
     // On nearly every disk they are numbered 1, 2, ...
-    if (ns_id - 1 < all->count && all->list[ns_id - 1].ns_id == ns_id)
-        return &all->list[ns_id - 1];
-    for (uint32_t i = 0; i < all->count; i++)
-        if (all->list[i].ns_id == ns_id)
-            return &all->list[i];
-    return NULL;
+    if (unlikely(ns_id - 1 >= count || ns->ns_id != ns_id)) {
+        ns = all->list;
+        while (ns < all->list + count && ns->ns_id != ns_id)
+            ns++;
+        if (ns == all->list + count)
+            return 0;
+    }
+    // Where there are blocks, their size is known, and stays.
+    blocks = __atomic_load_n(&ns->blocks, __ATOMIC_ACQUIRE);
+    *block_bytes = blocks ? ns->block_bytes : 0;
+    return blocks;
+}
+
+/* NVME_BUS_NONE: no. Buffers of other arenas than the queue pair's own take longer to find. */
+static uint64_t buffer_find(const struct nvme_qpair *qp, const void *buf, size_t bytes)
+{
+    uint64_t bus = region_bus(&qp->region, buf, bytes);
+
+    return likely(bus != NVME_BUS_NONE) ? bus : access_bus(qp->ring.access, buf, bytes);
 }
 
 static void io_start(struct iohdesc *io, enum nvme_io_opc opc, uint32_t total)
@@ -139,20 +132,22 @@ static void io_start(struct iohdesc *io, enum nvme_io_opc opc, uint32_t total)
 
 static int io_check(struct iohdesc *io)
 {
-    const struct nvme_namespace *ns = namespace_find(io->ioqp, io->ns_id);
+    const struct nvme_qpair *qp = io->ioqp;
+    uint32_t block_bytes;
+    uint64_t blocks = namespace_find(qp, io->ns_id, &block_bytes);
 
-    if (unlikely(io->ioqp->lost))
+    if (unlikely(qp->seen == QPAIR_LOST))
         return -ENODEV;
-    if (unlikely(!ns || !ns->blocks))
+    if (unlikely(!blocks))
         return -ENXIO;
     if (unlikely(!io->lba_count))
         return -EINVAL;
-    if (unlikely(io->lba >= ns->blocks || io->lba_count > ns->blocks - io->lba))
+    if (unlikely(io->lba >= blocks || io->lba_count > blocks - io->lba))
         return -ERANGE;
-    io->bus = access_bus(io->ioqp->ring.access, io->buf, (size_t)io->lba_count * ns->block_bytes);
+    io->bus = buffer_find(qp, io->buf, (size_t)io->lba_count * block_bytes);
     if (unlikely((uintptr_t)io->buf & 3 || io->bus == NVME_BUS_NONE))
         return -EFAULT;
-    io->block_shift = (uint8_t)__builtin_ctz(ns->block_bytes);
+    io->block_shift = (uint8_t)__builtin_ctz(block_bytes);
     return 0;
 }
 
@@ -180,11 +175,11 @@ int nvme_write(struct iohdesc *io)
 
 int nvme_flush(struct iohdesc *io)
 {
-    const struct nvme_namespace *ns = namespace_find(io->ioqp, io->ns_id);
+    uint32_t block_bytes;
 
-    if (io->ioqp->lost)
+    if (io->ioqp->seen == QPAIR_LOST)
         return -ENODEV;
-    if (!ns || !ns->blocks)
+    if (!namespace_find(io->ioqp, io->ns_id, &block_bytes))
         return -ENXIO;
     io->block_shift = 0;
     stat_inc(&io->ioqp->stats.flushes);
@@ -231,12 +226,23 @@ static bool status_passes(uint16_t status)
     }
 }
 
-static void io_end(struct nvme_qpair *qp, struct iohdesc *io)
+static void io_call(struct nvme_qpair *qp, struct iohdesc *io)
 {
     qp->outstanding--;
-    if (io->error)
+    if (unlikely(io->error))
         stat_inc(&qp->stats.errors);
     io->op_complete(io, io->error);
+}
+
+/* What ends otherwise than by its completion is called back by the next who consumes. */
+static void io_end(struct nvme_qpair *qp, struct iohdesc *io)
+{
+    if (likely(qp->inside)) {
+        io_call(qp, io);
+        return;
+    }
+    list_push_tail(&qp->ended, &io->waiting);
+    qp->ended_count++;
 }
 
 static void io_fail(struct iohdesc *io, int error, uint16_t status)
@@ -262,7 +268,23 @@ static void tracker_end(struct nvme_qpair *qp, struct tracker *tr, int error, ui
         io_end(qp, io);
 }
 
-static bool tracker_may_retry(const struct tracker *tr)
+void qpair_end(struct nvme_qpair *qp, struct tracker *tr, int error)
+{
+    tracker_end(qp, tr, error, NVME_OK);
+}
+
+/* Those who wait have nothing out any more. */
+void qpair_end_waiting(struct nvme_qpair *qp, int error)
+{
+    struct iohdesc *io;
+
+    while ((io = list_first(&qp->waiting, struct iohdesc, waiting)) != NULL) {
+        io_fail(io, error, NVME_OK);
+        io_end(qp, io);
+    }
+}
+
+bool qpair_may_retry(const struct tracker *tr)
 {
     // A request that has failed gains nothing from the rest of it.
     return tr->io->opc == NVME_IO_READ && tr->tries < NVME_TRIES_MAX && !tr->io->error;
@@ -277,23 +299,57 @@ static void complete(struct nvme_qpair *qp, uint16_t cid, uint16_t status)
         stat_inc(&qp->stats.drop_stray);
         return;
     }
-    if (unlikely(status && status_passes(status) && tracker_may_retry(tr))) {
+    if (unlikely(status && status_passes(status) && qpair_may_retry(tr))) {
         tr->tries++;
         stat_inc(&qp->stats.reissues);
-        tracker_post(qp, tr);
+        qpair_post(qp, tr);
         return;
     }
     tracker_end(qp, tr, status_error(status), status);
 }
 
+/* --- the owner's turn ------------------------------------------------------------------------- */
+
+static void attend(struct nvme_qpair *qp)
+{
+    if (unlikely(__atomic_load_n(&qp->phase, __ATOMIC_ACQUIRE) != qp->seen))
+        qpair_attend(qp);
+}
+
+/* Only when nothing is left to consume: who was away for long is not to take a command for overdue
+ * whose completion is there. */
+static void tick_look(struct nvme_qpair *qp)
+{
+    if (unlikely(__atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED) != qp->tick) &&
+        qpair_live(qp) && !ring_peek(&qp->ring))
+        qpair_tick(qp);
+}
+
 uint32_t nvme_peek_completions(struct nvme_qpair *qp)
 {
-    struct ring r = qp->ring;
+    uint32_t count = 0;
+    struct ring r;
+
+    attend(qp);
+    tick_look(qp);
+    r = qp->ring;
+    // Phases of a whole ring may all look new only if the controller wrote more than we asked for.
+    while (qpair_live(qp) && count < r.size && ring_peek(&r)) {
+        ring_advance(&r);
+        count++;
+    }
+    return count + qp->ended_count;
+}
+
+static uint32_t ended_deliver(struct nvme_qpair *qp, uint32_t max)
+{
+    struct iohdesc *io;
     uint32_t count = 0;
 
-    // Phases of a whole ring may all look new only if the controller wrote more than we asked for.
-    while (count < r.size && ring_peek(&r)) {
-        ring_advance(&r);
+    while (count < max && (io = list_first(&qp->ended, struct iohdesc, waiting)) != NULL) {
+        list_remove(&io->waiting);
+        qp->ended_count--;
+        io_call(qp, io);
         count++;
     }
     return count;
@@ -305,35 +361,42 @@ uint32_t nvme_consume_completions(struct nvme_qpair *qp, uint32_t max)
     uint32_t count = 0;
 
     assert(!qp->inside);
-    if (!qp->live)
-        return 0;
+    attend(qp);
     qp->inside = true;
-    while (count < max && (cqe = ring_peek(&qp->ring)) != NULL) {
+    if (unlikely(qp->ended_count))
+        count = ended_deliver(qp, max);
+    while (count < max && qpair_live(qp) && (cqe = ring_peek(&qp->ring)) != NULL) {
         uint16_t cid = cqe->cid, status = cqe->sf >> 1;
 
         ring_advance(&qp->ring);
         complete(qp, cid, status);
         count++;
     }
-    waiting_post(qp);
+    qpair_post_waiting(qp);
     qp->inside = false;
+    tick_look(qp);
     return count;
+}
+
+static bool told(struct nvme_qpair *qp, enum ring_told how, uint64_t *rings)
+{
+    if (how == RING_REGISTER)
+        stat_inc(rings);
+    else if (how == RING_SHADOW)
+        stat_inc(&qp->stats.shadow_rings);
+    return how != RING_NOTHING;
 }
 
 bool nvme_sqsync(struct nvme_qpair *qp)
 {
-    if (!qp->live || !ring_sq(&qp->ring))
-        return false;
-    stat_inc(&qp->stats.sq_rings);
-    return true;
+    attend(qp);
+    return qpair_live(qp) && told(qp, ring_sq(&qp->ring), &qp->stats.sq_rings);
 }
 
 bool nvme_cqsync(struct nvme_qpair *qp)
 {
-    if (!qp->live || !ring_cq(&qp->ring))
-        return false;
-    stat_inc(&qp->stats.cq_rings);
-    return true;
+    attend(qp);
+    return qpair_live(qp) && told(qp, ring_cq(&qp->ring), &qp->stats.cq_rings);
 }
 
 uint32_t nvme_outstanding(const struct nvme_qpair *qp)
@@ -349,97 +412,4 @@ int nvme_fd(const struct nvme_qpair *qp)
 const struct nvme_qpair_stats *nvme_qpair_stats(const struct nvme_qpair *qp)
 {
     return &qp->stats;
-}
-
-int nvme_close(struct nvme_qpair *qp)
-{
-    if (qp->outstanding)
-        return -EBUSY;
-    qp->taken = false;
-    return 0;
-}
-
-/* --- what the controller's state machine does ------------------------------------------------- */
-
-void qpair_freeze(struct nvme_qpair *qp)
-{
-    qp->live = false;
-}
-
-void qpair_go(struct nvme_qpair *qp)
-{
-    qp->live = true;
-    for (uint32_t i = 0; i < qp->depth; i++)
-        if (qp->trackers[i].state == TRACKER_AGAIN) {
-            stat_inc(&qp->stats.reissues);
-            tracker_post(qp, &qp->trackers[i]);
-        }
-    waiting_post(qp);
-    nvme_sqsync(qp);
-}
-
-void qpair_take_back(struct nvme_qpair *qp)
-{
-    qp->live = false;
-    for (uint32_t i = 0; i < qp->depth; i++) {
-        struct tracker *tr = &qp->trackers[i];
-
-        if (tr->state == TRACKER_FREE || tr->state == TRACKER_AGAIN)
-            continue;
-        if (tracker_may_retry(tr)) {
-            tr->tries++;
-            tr->state = TRACKER_AGAIN;
-        } else {
-            tracker_end(qp, tr, -ETIMEDOUT, NVME_OK);
-        }
-    }
-}
-
-void qpair_lose(struct nvme_qpair *qp, int error)
-{
-    struct iohdesc *io;
-
-    qp->live = false;
-    qp->lost = true;
-    for (uint32_t i = 0; i < qp->depth; i++)
-        if (qp->trackers[i].state != TRACKER_FREE)
-            tracker_end(qp, &qp->trackers[i], error, NVME_OK);
-    // Those who wait have nothing out any more: io_fail has taken away the others.
-    while ((io = list_first(&qp->waiting, struct iohdesc, waiting)) != NULL) {
-        io_fail(io, error, NVME_OK);
-        io_end(qp, io);
-    }
-}
-
-bool qpair_tick(struct nvme_qpair *qp)
-{
-    bool stuck = false;
-
-    qp->tick++;
-    if (qp->free_count == qp->depth || !qp->live)
-        return false;
-    for (uint32_t i = 0; i < qp->depth; i++) {
-        struct tracker *tr = &qp->trackers[i];
-        uint32_t age = qp->tick - tr->tick;
-
-        // The tick under way when it was posted was already partly over.
-        if (tr->state == TRACKER_OUT && age > QPAIR_TICKS) {
-            tr->state = TRACKER_OVERDUE;
-            stat_inc(&qp->stats.timeouts);
-        }
-        if (tr->state > TRACKER_OUT && age > 2 * QPAIR_TICKS)
-            stuck = true;
-    }
-    return stuck;
-}
-
-bool qpair_next_overdue(struct nvme_qpair *qp, uint16_t *cid)
-{
-    for (uint32_t i = 0; i < qp->depth; i++)
-        if (qp->trackers[i].state == TRACKER_OVERDUE) {
-            qp->trackers[i].state = TRACKER_ABORTING;
-            *cid = qp->trackers[i].cid;
-            return true;
-        }
-    return false;
 }

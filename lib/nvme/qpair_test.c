@@ -74,7 +74,7 @@ static void waits_in_order(void **state)
     }
     assert_int_equal(nvme_qpair_stats(rig->qp)->waits, 8);
     assert_memory_equal(rig->buf, rig->media, 10 * 512);
-    assert_int_equal(nvme_close(rig->qp), 0);
+    rig_qp_close(rig, rig->qp);
     rig_close(rig);
 }
 

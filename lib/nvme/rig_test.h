@@ -49,10 +49,9 @@ static inline struct sim *rig_sim(struct rig *rig)
 }
 
 /* Namespace 1 has 512-byte blocks and a pattern unless the test says otherwise. */
-static inline struct rig *rig_open(struct nvme_sim_config sim, uint32_t depth, uint32_t qpairs)
+static inline struct rig *rig_open_with(struct nvme_sim_config sim, struct nvme_config config)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
-    struct nvme_config config = {.qpairs = qpairs, .depth = depth, .timeout_ns = RIG_TIMEOUT};
 
     rig->media = malloc(RIG_BLOCKS * 512);
     for (uint32_t i = 0; i < RIG_BLOCKS * 512; i++)
@@ -71,6 +70,13 @@ static inline struct rig *rig_open(struct nvme_sim_config sim, uint32_t depth, u
     return rig;
 }
 
+static inline struct rig *rig_open(struct nvme_sim_config sim, uint32_t depth, uint32_t qpairs)
+{
+    struct nvme_config config = {.qpairs = qpairs, .depth = depth, .timeout_ns = RIG_TIMEOUT};
+
+    return rig_open_with(sim, config);
+}
+
 /* Turns, and moves the clock, until the state is another one. */
 static inline enum nvme_state rig_leave(struct rig *rig, enum nvme_state state)
 {
@@ -86,10 +92,35 @@ static inline enum nvme_state rig_leave(struct rig *rig, enum nvme_state state)
     return is;
 }
 
+/* Turns until the queue pair is gone. */
+static inline void rig_qp_close(struct rig *rig, struct nvme_qpair *qp)
+{
+    int error;
+
+    for (uint32_t i = 0; (error = nvme_close(qp)) == -EINPROGRESS; i++) {
+        assert_true(i < 100000);
+        nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+        rig->now_ns = max_u64(rig->now_ns + 1, nvme_ctrlr_next_ns(rig->ctrlr));
+    }
+    assert_int_equal(error, 0);
+}
+
+/* Turns until what was asked for is there. */
+static inline void rig_settle(struct rig *rig)
+{
+    for (uint32_t i = 0; !qpair_live(rig->qp); i++) {
+        assert_true(i < 100000);
+        nvme_ctrlr_turn(rig->ctrlr, rig->now_ns);
+        nvme_peek_completions(rig->qp);
+        rig->now_ns = max_u64(rig->now_ns + 1, nvme_ctrlr_next_ns(rig->ctrlr));
+    }
+}
+
 static inline void rig_ready(struct rig *rig)
 {
     assert_int_equal(rig_leave(rig, NVME_STARTING), NVME_READY);
     assert_int_equal(nvme_open(&rig->qp, rig->ctrlr, 1, rig->arena), 0);
+    rig_settle(rig);
 }
 
 /* One round: what was posted is rung, time passes, what is finished is consumed. */

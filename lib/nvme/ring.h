@@ -8,6 +8,11 @@
  *
  * There is no check for a full ring: whoever posts has at most `size` - 1 commands out at a time
  * (one slot stays empty, so that full is not empty), and both queues have the same size.
+ *
+ * Where the controller takes doorbells in memory (section 7.13 of NVMe 1.4), the index is stored
+ * there, and the register is written only if the controller has asked for that: it looks at the
+ * shadows by itself while it is busy, and says beside them, in an event index, beyond which entry
+ * it wants to be told.
  */
 #ifndef NVME_RING_H
 #define NVME_RING_H
@@ -15,25 +20,75 @@
 #include "access.h"
 #include "spec.h"
 
+struct doorbell {
+    uint32_t off;
+    uint32_t rung;         /* what the controller knows */
+    uint32_t *shadow;      /* NULL: there is only the register */
+    const uint32_t *event; /* the controller's; NULL: it wants to be told always */
+};
+
 struct ring {
     struct nvme_sqe *sq;
     struct nvme_cqe *cq;
     struct nvme_access *access;
     uint32_t size;
-    uint32_t sq_tail, sq_rung; /* sq_rung: what the controller knows */
-    uint32_t cq_head, cq_rung;
+    uint32_t sq_tail, cq_head;
     uint16_t phase; /* of a completion that is new */
+    struct doorbell sq_doorbell, cq_doorbell;
     /* --- cold --- */
-    uint32_t sq_doorbell, cq_doorbell;
     uint64_t sq_bus, cq_bus;
 };
+
+enum ring_told {
+    RING_NOTHING, /* the controller knows it all */
+    RING_SHADOW,  /* memory was enough */
+    RING_REGISTER,
+};
+
+static inline void doorbell_reset(struct doorbell *d)
+{
+    d->rung = 0;
+    if (d->shadow)
+        __atomic_store_n(d->shadow, 0, __ATOMIC_RELAXED);
+    // It is the controller's, which does not know the queue now: nothing is asked for yet.
+    if (d->event)
+        __atomic_store_n((uint32_t *)(uintptr_t)d->event, 0, __ATOMIC_RELAXED);
+}
 
 /* Empties both queues; the controller must not know them (any more). */
 static inline void ring_reset(struct ring *r)
 {
     memset(r->cq, 0, r->size * sizeof(*r->cq));
-    r->sq_tail = r->sq_rung = r->cq_head = r->cq_rung = 0;
+    r->sq_tail = r->cq_head = 0;
     r->phase = NVME_CQE_PHASE;
+    doorbell_reset(&r->sq_doorbell);
+    doorbell_reset(&r->cq_doorbell);
+}
+
+/* Is the entry beyond which the controller wants to be told among those from `old` to before `new`?
+ * All in 16 bits, around which indices of any ring may be said to go. */
+static inline bool doorbell_wanted(uint32_t event, uint32_t old, uint32_t new)
+{
+    return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
+static inline enum ring_told doorbell_tell(struct nvme_access *access, struct doorbell *d,
+                                           uint32_t index)
+{
+    uint32_t old = d->rung;
+
+    if (old == index)
+        return RING_NOTHING;
+    d->rung = index;
+    if (d->shadow) {
+        // The entries before the shadow, and the shadow before the look at the event index: the
+        // controller writes that first, and then looks at the shadow once more.
+        __atomic_store_n(d->shadow, index, __ATOMIC_SEQ_CST);
+        if (d->event && !doorbell_wanted(__atomic_load_n(d->event, __ATOMIC_SEQ_CST), old, index))
+            return RING_SHADOW;
+    }
+    access_doorbell(access, d->off, index);
+    return RING_REGISTER;
 }
 
 /* The entry to be filled in; its place is taken when this returns. */
@@ -46,17 +101,9 @@ static inline struct nvme_sqe *ring_post(struct ring *r)
     return sqe;
 }
 
-/* False: there was nothing to tell. */
-static inline bool ring_sq(struct ring *r)
+static inline enum ring_told ring_sq(struct ring *r)
 {
-    if (r->sq_rung == r->sq_tail)
-        return false;
-    // The entries, which are ordinary memory, before the doorbell: the controller fetches when it
-    // hears it.
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    access_write32(r->access, r->sq_doorbell, r->sq_tail);
-    r->sq_rung = r->sq_tail;
-    return true;
+    return doorbell_tell(r->access, &r->sq_doorbell, r->sq_tail);
 }
 
 /* The next completion, or NULL. */
@@ -78,15 +125,9 @@ static inline void ring_advance(struct ring *r)
     }
 }
 
-static inline bool ring_cq(struct ring *r)
+static inline enum ring_told ring_cq(struct ring *r)
 {
-    if (r->cq_rung == r->cq_head)
-        return false;
-    // What was read of the entries before the doorbell that allows to overwrite them.
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    access_write32(r->access, r->cq_doorbell, r->cq_head);
-    r->cq_rung = r->cq_head;
-    return true;
+    return doorbell_tell(r->access, &r->cq_doorbell, r->cq_head);
 }
 
 #endif

@@ -35,21 +35,32 @@ static struct nvme_namespace parse(uint32_t ns_id, const struct nvme_identify_na
     return ns;
 }
 
+/* Owners look at the table meanwhile: what is counted is filled in, and what has blocks has a size
+ * of blocks. */
+static void blocks_set(struct nvme_namespace *ns, uint64_t blocks)
+{
+    __atomic_store_n(&ns->blocks, blocks, __ATOMIC_RELEASE);
+}
+
 static void record(struct qpair_namespaces *table, const struct nvme_namespace *ns)
 {
     struct nvme_namespace *known = table_find(table, ns->ns_id);
 
-    if (!known && table->count < NVME_NAMESPACES_MAX)
-        table->list[table->count++] = *ns;
-    else if (known && (!known->block_bytes || known->block_bytes == ns->block_bytes))
-        *known = *ns;
-    else if (known)
-        known->blocks = 0;
+    if (!known && table->count < NVME_NAMESPACES_MAX) {
+        table->list[table->count] = *ns;
+        __atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    if (!known)
+        return;
+    if (!known->block_bytes)
+        known->block_bytes = ns->block_bytes;
+    blocks_set(known, known->block_bytes == ns->block_bytes ? ns->blocks : 0);
 }
 
 static void forget_unlisted(struct nvme_ctrlr *ctrlr)
 {
-    struct qpair_namespaces *table = &ctrlr->namespaces;
+    struct qpair_namespaces *table = &ctrlr->board.namespaces;
 
     for (uint32_t i = 0; i < table->count; i++) {
         bool listed = false;
@@ -57,7 +68,7 @@ static void forget_unlisted(struct nvme_ctrlr *ctrlr)
         for (uint32_t k = 0; k < ctrlr->scan.count; k++)
             listed |= ctrlr->scan.ids[k] == table->list[i].ns_id;
         if (!listed)
-            table->list[i].blocks = 0;
+            blocks_set(&table->list[i], 0);
     }
 }
 
@@ -73,7 +84,7 @@ static void identified(void *arg, const struct nvme_cqe *cqe)
         ns = parse(ns.ns_id, ctrlr->data);
     else
         stat_inc(&ctrlr->stats.admin_errors);
-    record(&ctrlr->namespaces, &ns);
+    record(&ctrlr->board.namespaces, &ns);
     ctrlr->scan.at++;
     identify_next(ctrlr);
 }

@@ -11,7 +11,8 @@
  * into the buffers of reads that it drops, at the last moment at which it may: whoever gave such a
  * buffer back too early finds the rubbish in it.
  *
- *     sim.c        registers, time, fetching, completing
+ *     sim.c        the way in: registers, time, memory, threads
+ *     sim_queue.c  fetching, delaying, completing; doorbells in memory
  *     sim_admin.c  admin commands
  *     sim_io.c     I/O commands, and walking PRPs
  */
@@ -22,6 +23,8 @@
 #include "base/rand.h"
 #include "nvme/nvme.h"
 #include "spec.h"
+
+#include <pthread.h>
 
 /* Fetched and not completed, over all queues; what exceeds it stays in the host's queues. */
 #define SIM_COMMANDS_MAX 4096
@@ -34,6 +37,7 @@ struct sim_sq {
     uint32_t size; /* 0: there is none */
     uint32_t head, tail;
     uint32_t cqid;
+    bool asleep; /* it looks at the shadow doorbell only when the register is rung */
 };
 
 struct sim_cq {
@@ -41,6 +45,8 @@ struct sim_cq {
     uint32_t size;
     uint32_t head, tail;
     uint16_t phase;
+    bool interrupt;
+    uint16_t vector;
 };
 
 struct sim_cmd {
@@ -64,6 +70,7 @@ struct sim {
     uint64_t order;
     uint32_t cc, csts, aqa;
     uint64_t asq, acq;
+    uint64_t shadows, events; /* doorbells in memory, on the bus; 0: not configured */
     struct sim_sq sqs[SIM_QUEUES];
     struct sim_cq cqs[SIM_QUEUES];
     uint32_t cmd_count;
@@ -71,15 +78,29 @@ struct sim {
     bool event_asked, event_due;
     uint16_t event_cid;
     char complaint[160];
+    pthread_mutex_t lock;
+    int fds[SIM_QUEUES]; /* -1: not made yet */
 };
 
 void sim_complain(struct sim *sim, const char *fmt, ...) printf_like(2, 3);
 /* The host's memory; NULL, and a complaint, when it is not all mapped. */
 void *sim_dma(struct sim *sim, uint64_t bus, size_t bytes);
 struct nvme_sim_namespace *sim_namespace(struct sim *sim, uint32_t ns_id);
-/* For one completion. */
-bool sim_cq_has_room(const struct sim *sim, uint32_t qid);
+/* How many completions of the submission queue's there is room for. */
+uint32_t sim_cq_room(struct sim *sim, uint32_t qid);
 void sim_complete(struct sim *sim, uint32_t qid, uint16_t cid, uint16_t status, uint32_t dw0);
+
+/* The controller is enabled, and works. */
+bool sim_running(const struct sim *sim);
+void sim_doorbell(struct sim *sim, uint32_t off, uint32_t value);
+/* Fetches what there is, and carries out what is due. */
+void sim_queues_poll(struct sim *sim);
+/* Something waits to be fetched. */
+bool sim_queues_pending(struct sim *sim);
+/* Commands and queues are forgotten. Until this moment their buffers were in the device's hands. */
+void sim_queues_drop(struct sim *sim);
+/* A queue was created, of which the host has told nothing yet. */
+void sim_sq_init(struct sim *sim, uint32_t qid, const struct sim_sq *sq);
 
 /* False: it has no completion (yet). */
 bool sim_admin(struct sim *sim, const struct nvme_sqe *sqe, uint16_t *status, uint32_t *dw0);

@@ -20,7 +20,10 @@ static void identify_controller(const struct sim *sim, struct nvme_identify_cont
                                             .sqes = NVME_SQE_SHIFT << 4 | NVME_SQE_SHIFT,
                                             .cqes = NVME_CQE_SHIFT << 4 | NVME_CQE_SHIFT,
                                             .nn = NVME_SIM_NAMESPACES_MAX,
-                                            .vwc = 1};
+                                            .vwc = 1,
+                                            .sgls = sim->config.sgls ? 2 : 0,
+                                            .oacs =
+                                                sim->config.shadow ? NVME_OACS_DOORBELL_BUFFER : 0};
     text_pad(id->sn, sizeof(id->sn), "1");
     text_pad(id->mn, sizeof(id->mn), "controller in software");
     text_pad(id->fr, sizeof(id->fr), "1");
@@ -86,9 +89,15 @@ static uint16_t create_cq(struct sim *sim, const struct nvme_sqe *sqe)
         return status;
     if (sim->cqs[qid].size)
         return NVME_QID_INVALID | NVME_STATUS_DNR;
+    if (sqe->cdw11 & NVME_CQ_IEN && sqe->cdw11 >> 16 >= SIM_QUEUES)
+        return NVME_INVALID_FIELD | NVME_STATUS_DNR;
     if (!sim_dma(sim, sqe->prp1, size * sizeof(struct nvme_cqe)))
         return NVME_DATA_TRANSFER_ERROR;
-    sim->cqs[qid] = (struct sim_cq){.bus = sqe->prp1, .size = size, .phase = NVME_CQE_PHASE};
+    sim->cqs[qid] = (struct sim_cq){.bus = sqe->prp1,
+                                    .size = size,
+                                    .phase = NVME_CQE_PHASE,
+                                    .interrupt = sqe->cdw11 & NVME_CQ_IEN,
+                                    .vector = (uint16_t)(sqe->cdw11 >> 16)};
     return NVME_OK;
 }
 
@@ -105,7 +114,46 @@ static uint16_t create_sq(struct sim *sim, const struct nvme_sqe *sqe)
         return NVME_QID_INVALID | NVME_STATUS_DNR;
     if (!sim_dma(sim, sqe->prp1, size * sizeof(struct nvme_sqe)))
         return NVME_DATA_TRANSFER_ERROR;
-    sim->sqs[qid] = (struct sim_sq){.bus = sqe->prp1, .size = size, .cqid = cqid};
+    sim_sq_init(sim, qid, &(struct sim_sq){.bus = sqe->prp1, .size = size, .cqid = cqid});
+    return NVME_OK;
+}
+
+static uint16_t delete_sq(struct sim *sim, const struct nvme_sqe *sqe)
+{
+    uint32_t qid = sqe->cdw10 & 0xffff;
+
+    if (!qid || qid >= SIM_QUEUES || !sim->sqs[qid].size)
+        return NVME_QID_INVALID | NVME_STATUS_DNR;
+    for (uint32_t i = 0; i < sim->cmd_count; i++)
+        if (sim->cmds[i].qid == qid)
+            sim_complain(sim, "queue %u is deleted with commands out", qid);
+    sim->sqs[qid] = (struct sim_sq){0};
+    return NVME_OK;
+}
+
+static uint16_t delete_cq(struct sim *sim, const struct nvme_sqe *sqe)
+{
+    uint32_t qid = sqe->cdw10 & 0xffff;
+
+    if (!qid || qid >= SIM_QUEUES || !sim->cqs[qid].size)
+        return NVME_QID_INVALID | NVME_STATUS_DNR;
+    for (uint32_t i = 1; i < SIM_QUEUES; i++)
+        if (sim->sqs[i].size && sim->sqs[i].cqid == qid)
+            return NVME_QUEUE_DELETION_INVALID | NVME_STATUS_DNR;
+    sim->cqs[qid] = (struct sim_cq){0};
+    return NVME_OK;
+}
+
+static uint16_t doorbell_buffer(struct sim *sim, const struct nvme_sqe *sqe)
+{
+    if (!sim->config.shadow)
+        return NVME_INVALID_OPCODE | NVME_STATUS_DNR;
+    if ((sqe->prp1 | sqe->prp2) & (PAGE_BYTES - 1))
+        return NVME_INVALID_FIELD | NVME_STATUS_DNR;
+    if (!sim_dma(sim, sqe->prp1, PAGE_BYTES) || !sim_dma(sim, sqe->prp2, PAGE_BYTES))
+        return NVME_DATA_TRANSFER_ERROR;
+    sim->shadows = sqe->prp1;
+    sim->events = sqe->prp2;
     return NVME_OK;
 }
 
@@ -146,7 +194,7 @@ static uint16_t set_features(struct sim *sim, const struct nvme_sqe *sqe, uint32
 
 void sim_event(struct sim *sim)
 {
-    if (!sim->event_asked || !sim->event_due || !sim_cq_has_room(sim, 0))
+    if (!sim->event_asked || !sim->event_due || !sim_cq_room(sim, 0))
         return;
     sim->event_asked = sim->event_due = false;
     sim_complete(sim, 0, sim->event_cid, NVME_OK, EVENT_NAMESPACE_CHANGED);
@@ -170,6 +218,15 @@ bool sim_admin(struct sim *sim, const struct nvme_sqe *sqe, uint16_t *status, ui
         return true;
     case NVME_ADMIN_CREATE_SQ:
         *status = create_sq(sim, sqe);
+        return true;
+    case NVME_ADMIN_DELETE_SQ:
+        *status = delete_sq(sim, sqe);
+        return true;
+    case NVME_ADMIN_DELETE_CQ:
+        *status = delete_cq(sim, sqe);
+        return true;
+    case NVME_ADMIN_DOORBELL_BUFFER:
+        *status = doorbell_buffer(sim, sqe);
         return true;
     case NVME_ADMIN_ABORT:
         *dw0 = abort_command(sim, sqe);

@@ -69,21 +69,46 @@ static void *walk_step(struct walk *w, uint64_t prp2, uint32_t *bytes)
 
 enum direction { TO_HOST, FROM_HOST, RUBBISH };
 
+static void piece_move(char *host, char *media, size_t bytes, enum direction direction)
+{
+    if (direction == RUBBISH)
+        memset(host, SIM_SCRIBBLE, bytes);
+    else
+        memcpy(direction == TO_HOST ? host : media, direction == TO_HOST ? media : host, bytes);
+}
+
+/* One descriptor, a block of data: that is all that we say we take. */
+static uint16_t transfer_sgl(struct sim *sim, const struct nvme_sqe *sqe, char *media,
+                             uint64_t bytes, enum direction direction)
+{
+    char *host;
+
+    if (sqe->prp2 >> 56 || sqe->prp1 & 3 || (uint32_t)sqe->prp2 != bytes) {
+        sim_complain(sim, "an SGL descriptor of %u bytes and type 0x%x for %llu bytes",
+                     (uint32_t)sqe->prp2, (unsigned)(sqe->prp2 >> 56), (unsigned long long)bytes);
+        return NVME_INVALID_FIELD;
+    }
+    host = sim_dma(sim, sqe->prp1, bytes);
+    if (!host)
+        return NVME_DATA_TRANSFER_ERROR;
+    piece_move(host, media, bytes, direction);
+    return NVME_OK;
+}
+
 static uint16_t transfer(struct sim *sim, const struct nvme_sqe *sqe, char *media, uint64_t bytes,
                          enum direction direction)
 {
     struct walk walk = {.sim = sim, .next = sqe->prp1, .left = bytes, .first = true};
     uint32_t piece;
 
+    if (sqe->flags & NVME_SQE_SGL)
+        return transfer_sgl(sim, sqe, media, bytes, direction);
     while (walk.left) {
         void *host = walk_step(&walk, sqe->prp2, &piece);
 
         if (!host)
             return NVME_DATA_TRANSFER_ERROR;
-        if (direction == RUBBISH)
-            memset(host, SIM_SCRIBBLE, piece);
-        else
-            memcpy(direction == TO_HOST ? host : media, direction == TO_HOST ? media : host, piece);
+        piece_move(host, media, piece, direction);
         media += direction == RUBBISH ? 0 : piece;
     }
     return NVME_OK;

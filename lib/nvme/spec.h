@@ -54,7 +54,8 @@ enum nvme_reg {
 /* A read that no device answers. No controller has this status: half of its bits are reserved. */
 #define NVME_CSTS_REMOVED UINT32_MAX
 
-/* Where the tail (head) of queue `qid` is told (3.1.24, 3.1.25). */
+/* Where the tail (head) of queue `qid` is told (3.1.24, 3.1.25). The shadow doorbells, and the
+ * event indices, have the same order from the beginning of their pages. */
 static inline uint32_t nvme_sq_doorbell(uint32_t qid, uint32_t dstrd)
 {
     return NVME_REG_DOORBELLS + 2 * qid * (4u << dstrd);
@@ -92,6 +93,9 @@ struct nvme_cqe {
 _Static_assert(sizeof(struct nvme_cqe) == 16, "CC.IOCQES says 2^4");
 _Static_assert(offsetof(struct nvme_cqe, sf) == 14, "status field");
 
+/* PSDT 01b: in the place of the PRPs there is an SGL descriptor (section 4.4), that is an address,
+ * and a length with the type above it; type 0 is a block of data. */
+#define NVME_SQE_SGL   0x40u
 #define NVME_SQE_SHIFT 6
 #define NVME_CQE_SHIFT 4
 #define NVME_CQE_PHASE 1u
@@ -108,6 +112,8 @@ enum nvme_admin_opc {
     NVME_ADMIN_ABORT = 0x08,
     NVME_ADMIN_SET_FEATURES = 0x09,
     NVME_ADMIN_ASYNC_EVENT = 0x0c,
+    NVME_ADMIN_DOORBELL_BUFFER =
+        0x7c, /* PRP1: shadow doorbells, PRP2: event indices; a page each */
 };
 
 enum nvme_io_opc {
@@ -176,6 +182,9 @@ _Static_assert(offsetof(struct nvme_identify_controller, sqes) == 512, "SQES");
 _Static_assert(offsetof(struct nvme_identify_controller, nn) == 516, "NN");
 _Static_assert(offsetof(struct nvme_identify_controller, vwc) == 525, "VWC");
 _Static_assert(offsetof(struct nvme_identify_controller, sgls) == 536, "SGLS");
+
+#define NVME_OACS_DOORBELL_BUFFER 0x100u
+#define NVME_SGLS_SUPPORT(sgls)   ((sgls)&3u) /* 0: no; 1: any address; 2: multiples of 4 bytes */
 
 struct nvme_lbaf {
     uint16_t ms;   /* bytes of metadata a block */
@@ -272,6 +281,7 @@ enum nvme_status {
     NVME_QID_INVALID = 0x101,
     NVME_QUEUE_SIZE_INVALID = 0x102,
     NVME_AER_LIMIT = 0x105,
+    NVME_QUEUE_DELETION_INVALID = 0x10c,
     NVME_WRITE_FAULT = 0x280,
     NVME_UNRECOVERED_READ = 0x281,
     NVME_ACCESS_DENIED = 0x286,

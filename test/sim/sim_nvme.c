@@ -10,6 +10,7 @@
  *   - nobody touches a buffer, its surroundings or its descriptor after it was given back: they are
  *     filled with a pattern then, which is looked at before they are used again;
  *   - the controller has nothing to complain about;
+ *   - queue pairs that are closed and opened again in between go on as if they were new;
  *   - with nothing drawn that goes wrong, nothing goes wrong.
  */
 #include "nvme/nvme.h"
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #define NAMESPACES     3
@@ -26,6 +28,7 @@
 #define REQUEST_MAX    (128u << 10)
 #define SLOT_BYTES     (REQUEST_MAX + 3 * PAGE_BYTES) /* guards on both sides, any offset */
 #define ARENA_BYTES    (32u << 20)
+#define WORKER_BYTES   (4u << 20) /* an arena of a queue pair's own */
 #define GUARD          0xa5
 #define TURNS_MAX      2000000
 #define ALL_SEEN_SEEDS 200 /* so many runs see everything that is drawn */
@@ -33,6 +36,7 @@
 /* What happened in all runs, in memory that the runners' children share. */
 struct tally {
     uint64_t resets, aborts, reissues, strays, waits, lost, detached, stopped, cut, errors;
+    uint64_t reopened, shadowed, interrupts;
 };
 
 /* A block's content is its version, and words that follow from version and place. */
@@ -59,7 +63,9 @@ struct scene {
     struct nvme_sim_config sim;
     struct nvme_config config;
     struct nvme_ctrlr *ctrlr;
-    struct nvme_qpair *qps[QPAIRS];
+    struct nvme_qpair *qps[QPAIRS]; /* NULL: it is closed just now */
+    bool closing[QPAIRS];
+    struct mem_arena *arenas[QPAIRS]; /* the world's, or one of its own */
     enum nvme_state state;
     struct block blocks[NAMESPACES][BLOCKS_MAX];
     struct slot slots[SLOTS];
@@ -69,6 +75,7 @@ struct scene {
     uint32_t detach_at; /* that many requests were posted; 0: never */
     bool close_at_once; /* at the end, instead of a shutdown */
     bool faults;
+    double close;    /* of a queue pair without requests, each turn */
     uint32_t errors; /* requests that ended with one */
 };
 
@@ -236,10 +243,11 @@ static void request_post(struct scene *s)
     struct rand *r = &s->world->chance;
     struct slot *slot = s->posted < s->to_post ? slot_free(s) : NULL;
     uint32_t kind = (uint32_t)rand_below(r, 20);
+    uint32_t qp = s->qp_count ? (uint32_t)rand_below(r, s->qp_count) : 0;
     const uint8_t *io_bytes;
     int error;
 
-    if (!slot)
+    if (!slot || !s->qps[qp] || s->closing[qp])
         return;
     io_bytes = (const uint8_t *)&slot->io;
     for (size_t i = 0; i < sizeof(slot->io); i++)
@@ -253,7 +261,7 @@ static void request_post(struct scene *s)
         slot->count = 0;
     if (kind && !blocks_take(s, slot, kind < 7))
         return;
-    slot->io = (struct iohdesc){.ioqp = s->qps[rand_below(r, s->qp_count)],
+    slot->io = (struct iohdesc){.ioqp = s->qps[qp],
                                 .ns_id = slot->ns + 1,
                                 .lba = slot->lba,
                                 .lba_count = slot->count,
@@ -326,16 +334,23 @@ static void scene_draw(struct scene *s)
         sim->delay_max_ns = world_range_log(r, NS_PER_US, s->config.timeout_ns / 2);
     sim->delay_min_ns = rand_below(r, sim->delay_max_ns + 1);
     sim->stray = rand_chance(r, 0.2) ? 0.1 : 0;
+    sim->sgls = rand_chance(r, 0.5);
+    sim->shadow = rand_chance(r, 0.5);
+    sim->interrupts = rand_chance(r, 0.2);
+    s->config.no_sgls = rand_chance(r, 0.1);
+    s->config.no_shadow = rand_chance(r, 0.1);
+    s->close = rand_chance(r, 0.3) ? 0.05 : 0;
     s->to_post = (uint32_t)world_range(r, 1, 400);
     s->detach_at = rand_chance(r, 0.1) ? (uint32_t)world_range(r, 1, s->to_post) : 0;
     s->close_at_once = rand_chance(r, 0.3);
     world_note(w,
                "qpairs=%u/%u depth=%u transfer=%u mdts=%u queue=%u timeout=%.3fs "
-               "delay=%.6f-%.6fs stray=%g requests=%u detach=%u",
+               "delay=%.6f-%.6fs stray=%g requests=%u detach=%u sgls=%d shadow=%d close=%g",
                s->config.qpairs, sim->queue_pairs, s->config.depth, s->config.transfer_bytes,
                sim->mdts, sim->queue_size, (double)s->config.timeout_ns / NS_PER_S,
                (double)sim->delay_min_ns / NS_PER_S, (double)sim->delay_max_ns / NS_PER_S,
-               sim->stray, s->to_post, s->detach_at);
+               sim->stray, s->to_post, s->detach_at, sim->sgls && !s->config.no_sgls,
+               sim->shadow && !s->config.no_shadow, s->close);
     if (rand_chance(r, 0.7))
         faults_draw(s);
 }
@@ -417,11 +432,66 @@ static bool turn(struct scene *s, bool idle)
     return controller_check(s);
 }
 
+static void queue_pair_open(struct scene *s, uint32_t i)
+{
+    int error = nvme_open(&s->qps[i], s->ctrlr, i + 1, s->arenas[i]);
+
+    // One that was refused or lost stays away.
+    if (error && (error != -ENODEV || !s->faults))
+        world_fail(s->world, "queue pair %u does not open: %d", i + 1, error);
+    if (error)
+        s->qps[i] = NULL;
+}
+
 static void queue_pairs_open(struct scene *s)
 {
-    for (uint32_t i = 0; i < nvme_ctrlr_info(s->ctrlr)->qpairs; i++)
-        if (nvme_open(&s->qps[s->qp_count++], s->ctrlr, i + 1, s->world->arena))
-            world_fail(s->world, "queue pair %u does not open", i + 1);
+    s->qp_count = nvme_ctrlr_info(s->ctrlr)->qpairs;
+    for (uint32_t i = 0; i < s->qp_count; i++) {
+        s->arenas[i] = s->world->arena;
+        if (rand_chance(&s->world->draw, 0.3) && mem_arena_open(&s->arenas[i], WORKER_BYTES, 0))
+            world_fail(s->world, "no memory for a queue pair");
+        queue_pair_open(s, i);
+    }
+}
+
+/* Closed when nothing is out, and opened again. True: turns are needed. */
+static bool queue_pair_renew(struct scene *s, uint32_t i)
+{
+    struct nvme_qpair *qp = s->qps[i];
+    int error;
+
+    if (!qp) {
+        queue_pair_open(s, i);
+        return false;
+    }
+    if (!s->closing[i] && (nvme_outstanding(qp) || !rand_chance(&s->world->chance, s->close)))
+        return false;
+    error = nvme_close(qp);
+    s->closing[i] = error == -EINPROGRESS;
+    if (s->closing[i])
+        return true;
+    if (error)
+        world_fail(s->world, "queue pair %u does not close: %d", i + 1, error);
+    s->tally->reopened++;
+    queue_pair_open(s, i);
+    return true;
+}
+
+static bool queue_pair_work(struct scene *s, uint32_t i)
+{
+    struct rand *r = &s->world->chance;
+    struct nvme_qpair *qp = s->qps[i];
+    uint32_t max = rand_chance(r, 0.2) ? 1 : nvme_peek_completions(qp);
+    bool busy = nvme_consume_completions(qp, max) > 0;
+    eventfd_t count;
+
+    if (nvme_fd(qp) >= 0 && eventfd_read(nvme_fd(qp), &count) == 0)
+        s->tally->interrupts += count;
+    if (!rand_chance(r, 0.8))
+        return true; // the doorbells are for later
+    busy |= nvme_sqsync(qp);
+    busy |= nvme_cqsync(qp);
+    return busy;
 }
 
 /* Posts, rings and consumes as it happens; false: there was nothing to do. */
@@ -436,15 +506,10 @@ static bool work(struct scene *s)
         busy = true;
     }
     for (uint32_t i = 0; i < s->qp_count; i++) {
-        uint32_t max = rand_chance(r, 0.2) ? 1 : nvme_peek_completions(s->qps[i]);
-
-        busy |= nvme_consume_completions(s->qps[i], max) > 0;
-        if (!rand_chance(r, 0.8)) {
-            busy = true; // the doorbells are for later
-            continue;
-        }
-        busy |= nvme_sqsync(s->qps[i]);
-        busy |= nvme_cqsync(s->qps[i]);
+        if (s->close > 0)
+            busy |= queue_pair_renew(s, i) && !s->closing[i];
+        if (s->qps[i] && !s->closing[i])
+            busy |= queue_pair_work(s, i);
     }
     if (s->detach_at && s->posted >= s->detach_at && s->sim.namespaces[1].blocks) {
         nvme_sim_detach(s->config.access, 2);
@@ -459,7 +524,7 @@ static uint32_t outstanding(const struct scene *s)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < s->qp_count; i++)
-        count += nvme_outstanding(s->qps[i]);
+        count += s->qps[i] ? nvme_outstanding(s->qps[i]) : 0;
     return count;
 }
 
@@ -475,11 +540,14 @@ static void tally_add(struct scene *s)
     t->cut += s->close_at_once;
     t->errors += s->errors;
     for (uint32_t i = 0; i < s->qp_count; i++) {
-        const struct nvme_qpair_stats *q = nvme_qpair_stats(s->qps[i]);
+        const struct nvme_qpair_stats *q = s->qps[i] ? nvme_qpair_stats(s->qps[i]) : NULL;
 
+        if (!q)
+            continue;
         t->reissues += q->reissues;
         t->strays += q->drop_stray;
         t->waits += q->waits;
+        t->shadowed += q->shadow_rings;
     }
 }
 
@@ -544,6 +612,9 @@ static void run(struct world *world)
     }
     for (uint32_t i = 0; i < NAMESPACES; i++)
         free(s->sim.namespaces[i].media);
+    for (uint32_t i = 0; i < s->qp_count; i++)
+        if (s->arenas[i] != world->arena)
+            mem_arena_close(s->arenas[i]);
     mem_arena_close(world->arena);
     free(s);
 }
@@ -554,15 +625,17 @@ static bool conclude(const void *shared, uint64_t seeds)
     const struct tally *t = *(struct tally *const *)shared;
 
     printf("# resets %llu aborts %llu reissues %llu strays %llu waits %llu lost %llu detached %llu "
-           "shut down %llu cut off %llu errors %llu\n",
+           "shut down %llu cut off %llu errors %llu reopened %llu shadowed %llu interrupts %llu\n",
            (unsigned long long)t->resets, (unsigned long long)t->aborts,
            (unsigned long long)t->reissues, (unsigned long long)t->strays,
            (unsigned long long)t->waits, (unsigned long long)t->lost,
            (unsigned long long)t->detached, (unsigned long long)t->stopped,
-           (unsigned long long)t->cut, (unsigned long long)t->errors);
-    return seeds < ALL_SEEN_SEEDS ||
-           (t->resets && t->aborts && t->reissues && t->strays && t->waits && t->lost &&
-            t->detached && t->stopped && t->cut && t->errors);
+           (unsigned long long)t->cut, (unsigned long long)t->errors,
+           (unsigned long long)t->reopened, (unsigned long long)t->shadowed,
+           (unsigned long long)t->interrupts);
+    return seeds < ALL_SEEN_SEEDS || (t->resets && t->aborts && t->reissues && t->strays &&
+                                      t->waits && t->lost && t->detached && t->stopped && t->cut &&
+                                      t->errors && t->reopened && t->shadowed && t->interrupts);
 }
 
 int main(int argc, char **argv)

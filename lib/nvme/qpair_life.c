@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * qpair_life.c - the owner's moves: a queue pair is opened, goes through resets, is lost or closed.
+ *
+ * In phases that are the turn's to leave, an owner that has a move of its own (to close) may find
+ * that the turn was quicker; hence compare and exchange, and another look.
+ */
+#include "qpair.h"
+
+#include <errno.h>
+
+/* Everything that was done before is the turn's to see. False: the turn has said something else. */
+static bool say(struct nvme_qpair *qp, enum qpair_phase phase)
+{
+    uint32_t seen = qp->seen;
+
+    if (!__atomic_compare_exchange_n(&qp->phase, &seen, phase, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE))
+        return false;
+    qp->seen = phase;
+    return true;
+}
+
+static void wish(struct nvme_qpair *qp)
+{
+    __atomic_fetch_add(&qp->board->wishes, 1, __ATOMIC_RELEASE);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static int memory_take(struct nvme_qpair *qp, struct mem_arena *arena, uint32_t depth,
+                       uint32_t transfer_bytes)
+{
+    struct ring *r = &qp->ring;
+    size_t lists;
+
+    qp->arena = NULL;
+    r->size = depth + 1;
+    qp->list_entries = prp_list_entries(transfer_bytes);
+    lists = (size_t)depth * qp->list_entries * sizeof(uint64_t);
+    r->sq = mem_arena_alloc(arena, r->size * sizeof(*r->sq), PAGE_BYTES);
+    r->cq = mem_arena_alloc(arena, r->size * sizeof(*r->cq), PAGE_BYTES);
+    qp->lists = mem_arena_alloc(arena, lists, PAGE_BYTES);
+    qp->trackers = mem_arena_alloc(arena, depth * sizeof(*qp->trackers), CACHE_LINE);
+    qp->free = mem_arena_alloc(arena, depth * sizeof(*qp->free), CACHE_LINE);
+    if (!r->sq || !r->cq || !qp->lists || !qp->trackers || !qp->free)
+        return -ENOMEM;
+    r->sq_bus = access_bus(r->access, r->sq, r->size * sizeof(*r->sq));
+    r->cq_bus = access_bus(r->access, r->cq, r->size * sizeof(*r->cq));
+    qp->lists_bus = access_bus(r->access, qp->lists, lists);
+    qp->arena = arena;
+    return 0;
+}
+
+int qpair_open(struct nvme_qpair *qp, struct mem_arena *arena, const struct qpair_limits *limits)
+{
+    const void *base = mem_arena_base(arena);
+
+    if (arena != qp->arena) {
+        int error = memory_take(qp, arena, limits->depth, limits->transfer_bytes);
+
+        if (error)
+            return error;
+    }
+    qp->region = *access_region(qp->ring.access, base, mem_arena_bytes(arena));
+    qp->depth = qp->free_count = limits->depth;
+    qp->transfer_bytes = limits->transfer_bytes;
+    qp->sgls = limits->sgls;
+    for (uint32_t i = 0; i < qp->depth; i++)
+        qp->free[i] = (uint16_t)(qp->depth - 1 - i);
+    list_init(&qp->waiting);
+    list_init(&qp->ended);
+    ring_reset(&qp->ring);
+    qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
+    qp->seen = QPAIR_NONE;
+    // From nothing nobody else moves on.
+    (void)say(qp, QPAIR_WANTED);
+    wish(qp);
+    return 0;
+}
+
+/* --- resets and loss -------------------------------------------------------------------------- */
+
+static void go(struct nvme_qpair *qp)
+{
+    for (uint32_t i = 0; i < qp->depth; i++)
+        if (qp->trackers[i].state == TRACKER_AGAIN) {
+            stat_inc(&qp->stats.reissues);
+            qpair_post(qp, &qp->trackers[i]);
+        }
+    qpair_post_waiting(qp);
+    nvme_sqsync(qp);
+}
+
+/* Reads that are out are for go(), the others end. */
+static void take_back(struct nvme_qpair *qp)
+{
+    for (uint32_t i = 0; i < qp->depth; i++) {
+        struct tracker *tr = &qp->trackers[i];
+
+        if (tr->state == TRACKER_FREE || tr->state == TRACKER_AGAIN)
+            continue;
+        if (qpair_may_retry(tr)) {
+            tr->tries++;
+            tr->state = TRACKER_AGAIN;
+        } else {
+            qpair_end(qp, tr, -ETIMEDOUT);
+        }
+    }
+    ring_reset(&qp->ring);
+}
+
+static void lose(struct nvme_qpair *qp)
+{
+    for (uint32_t i = 0; i < qp->depth; i++)
+        if (qp->trackers[i].state != TRACKER_FREE)
+            qpair_end(qp, &qp->trackers[i], qp->lost_error);
+    qpair_end_waiting(qp, qp->lost_error);
+}
+
+void qpair_attend(struct nvme_qpair *qp)
+{
+    uint32_t phase;
+
+    while ((phase = __atomic_load_n(&qp->phase, __ATOMIC_ACQUIRE)) != qp->seen) {
+        qp->seen = phase;
+        if (phase == QPAIR_LOST)
+            lose(qp);
+        if (phase == QPAIR_LIVE)
+            go(qp);
+        if (phase != QPAIR_BROKEN)
+            continue;
+        take_back(qp);
+        if (say(qp, QPAIR_WANTED))
+            wish(qp);
+    }
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+/* One Abort a tick and queue pair: a controller takes few at once (ACL), and who has many commands
+ * overdue needs the reset that follows. */
+static uint32_t abort_pick(struct nvme_qpair *qp)
+{
+    for (uint32_t i = 0; i < qp->depth; i++)
+        if (qp->trackers[i].state == TRACKER_OVERDUE) {
+            qp->trackers[i].state = TRACKER_ABORTING;
+            return QPAIR_MAIL_ABORT | qp->trackers[i].cid;
+        }
+    return 0;
+}
+
+void qpair_tick(struct nvme_qpair *qp)
+{
+    uint32_t mail = 0;
+
+    qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
+    if (qp->free_count == qp->depth)
+        return;
+    for (uint32_t i = 0; i < qp->depth; i++) {
+        struct tracker *tr = &qp->trackers[i];
+        uint32_t age = qp->tick - tr->tick;
+
+        // The tick under way when it was posted was already partly over.
+        if (tr->state == TRACKER_OUT && age > QPAIR_TICKS) {
+            tr->state = TRACKER_OVERDUE;
+            stat_inc(&qp->stats.timeouts);
+        }
+        if (tr->state > TRACKER_OUT && age > 2 * QPAIR_TICKS)
+            mail = QPAIR_MAIL_STUCK;
+    }
+    // A letter that was not fetched yet comes first.
+    if (!mail && !__atomic_load_n(&qp->mail, __ATOMIC_RELAXED))
+        mail = abort_pick(qp);
+    if (!mail)
+        return;
+    __atomic_store_n(&qp->mail, mail, __ATOMIC_RELAXED);
+    wish(qp);
+}
+
+/* --- closing ---------------------------------------------------------------------------------- */
+
+static int closed(struct nvme_qpair *qp)
+{
+    __atomic_store_n(&qp->taken, 0, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int nvme_close(struct nvme_qpair *qp)
+{
+    if (qp->outstanding)
+        return -EBUSY;
+    for (;;) {
+        qp->seen = __atomic_load_n(&qp->phase, __ATOMIC_ACQUIRE);
+        switch (qp->seen) {
+        case QPAIR_NONE:
+            return closed(qp);
+        case QPAIR_LEAVING:
+            return -EINPROGRESS;
+        case QPAIR_BROKEN:
+        case QPAIR_LOST:
+            // The controller knows nothing of it already.
+            if (say(qp, QPAIR_NONE))
+                return closed(qp);
+            break;
+        default:
+            if (say(qp, QPAIR_LEAVING)) {
+                wish(qp);
+                return -EINPROGRESS;
+            }
+        }
+    }
+}
