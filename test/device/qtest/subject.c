@@ -45,7 +45,9 @@ static bool bring_up(struct subject *s, uint32_t qpairs, uint32_t depth)
                                  .qpairs = qpairs,
                                  .depth = depth,
                                  .transfer_bytes = SUBJECT_TRANSFER,
-                                 .timeout_ns = SUBJECT_TIMEOUT};
+                                 .timeout_ns = SUBJECT_TIMEOUT,
+                                 .no_sgls = s->no_sgls,
+                                 .no_shadow = s->no_shadow};
     char why[200] = "";
 
     if (nvme_ctrlr_open(&s->ctrlr, &config, why, sizeof(why))) {
@@ -63,6 +65,32 @@ static bool bring_up(struct subject *s, uint32_t qpairs, uint32_t depth)
     return true;
 }
 
+static void made(struct iohdesc *io, int error)
+{
+    *(int *)io->arg = error;
+}
+
+/* Queues are made in turns; what comes before that waits. One request each has come through. */
+static bool queues_await(struct subject *s)
+{
+    struct iohdesc ios[SUBJECT_QPAIRS];
+    int errors[SUBJECT_QPAIRS] = {0};
+
+    for (uint32_t i = 0; i < s->qp_count; i++) {
+        ios[i] = (struct iohdesc){
+            .ioqp = s->qps[i], .ns_id = s->media[0].ns_id, .op_complete = made, .arg = &errors[i]};
+        errors[i] = -EINPROGRESS;
+        if (nvme_flush(&ios[i]))
+            return subject_wrong(s, "a good flush is refused");
+    }
+    if (!subject_drain(s, 0))
+        return false;
+    for (uint32_t i = 0; i < s->qp_count; i++)
+        if (errors[i])
+            return subject_wrong(s, "the first flush on queue pair %u: %d", i + 1, errors[i]);
+    return true;
+}
+
 bool subject_open(struct subject *s, struct nvme_access *access, uint32_t qpairs, uint32_t depth)
 {
     s->access = access;
@@ -70,7 +98,7 @@ bool subject_open(struct subject *s, struct nvme_access *access, uint32_t qpairs
         access->ops->close(access);
         return subject_wrong(s, "no memory");
     }
-    if (!bring_up(s, qpairs, depth))
+    if (!bring_up(s, qpairs, depth) || !queues_await(s))
         return false;
     s->buffers = mem_arena_alloc(s->arena, SUBJECT_BUFFERS, PAGE_BYTES);
     return s->buffers || subject_wrong(s, "the arena is too small");

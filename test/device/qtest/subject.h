@@ -49,6 +49,7 @@ struct subject {
     uint32_t qp_count;
     enum nvme_state state;
     uint64_t skew_ns;
+    bool no_sgls, no_shadow; /* nvme_config's */
     struct medium *media;
     uint32_t medium_count;
     struct rand rand;
