@@ -98,8 +98,7 @@ static bool hold(const struct disk_function *disk, struct held *held)
     return true;
 }
 
-/* --- changing hands ----------------------------------------------------------------------------
- */
+/* --- changing hands --------------------------------------------------------------------------- */
 
 /* To the driver, or, with "", to whichever the kernel finds. */
 static int hand_over(const struct disk_function *disk, const char *driver)
@@ -187,8 +186,7 @@ static bool give_to(const char *bdf, uid_t owner)
     return true;
 }
 
-/* --- commands -----------------------------------------------------------------------------------
- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 static const char bind_usage[] =
     "usage: atlas disk bind [--driver vfio-pci|diskmap] [--owner USER] DISK...\n"

@@ -52,8 +52,7 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* --- by way of the kernel ------------------------------------------------------------------------
- */
+/* --- by way of the kernel --------------------------------------------------------------------- */
 
 static void kernel_health(const struct disk_function *disk, struct answer *answer)
 {
@@ -106,8 +105,7 @@ static void kernel_ask(const struct disk_function *disk, struct answer *answer)
     kernel_health(disk, answer);
 }
 
-/* --- by way of our kernel module -----------------------------------------------------------------
- */
+/* --- by way of our kernel module -------------------------------------------------------------- */
 
 static void diskmap_namespaces(int fd, uint32_t count, struct answer *answer)
 {
@@ -149,8 +147,7 @@ static void diskmap_ask(const struct disk_function *disk, struct answer *answer)
         close(fd);
 }
 
-/* --- by way of our own driver --------------------------------------------------------------------
- */
+/* --- by way of our own driver ----------------------------------------------------------------- */
 
 static void ctrlr_answer(const struct nvme_ctrlr *ctrlr, struct answer *answer)
 {
@@ -214,8 +211,7 @@ static void vfio_ask(const struct disk_function *disk, struct answer *answer)
     mem_arena_close(config.arena);
 }
 
-/* --- printing ------------------------------------------------------------------------------------
- */
+/* --- printing --------------------------------------------------------------------------------- */
 
 static void print_health(const struct nvme_health *h)
 {

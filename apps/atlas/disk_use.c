@@ -41,8 +41,7 @@ static bool is_part_of(const char *name, const char *block)
     return !name[n] || (name[n] == 'p' && isdigit((unsigned char)name[n + 1]));
 }
 
-/* --- what the kernel does with it --------------------------------------------------------------
- */
+/* --- what the kernel does with it ------------------------------------------------------------- */
 
 /* The name of the block device with a number such as 259:3. */
 static bool block_name(const char *number, char *out, size_t bytes)
@@ -136,8 +135,7 @@ static bool is_held(const char *block)
     return error == EBUSY;
 }
 
-/* --- processes -----------------------------------------------------------------------------------
- */
+/* --- processes -------------------------------------------------------------------------------- */
 
 static bool is_file_of(const struct disk_function *disk, const char *path)
 {

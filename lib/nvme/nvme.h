@@ -231,11 +231,10 @@ bool nvme_access_memory(const struct nvme_access *access, void **base, size_t *b
 /* For an access that no controller has taken over. */
 void nvme_access_close(struct nvme_access *access);
 
-/* A controller that is bound to vfio-pci, by its PCI address ("0000:01:00.0"). Takes it out of the
- * hands of whoever had it: it is reset, and reaches only the memory that is mapped through the
- * access. Who may open the file of its IOMMU group below /dev/vfio needs no other privilege, but
- * may have to lock as much memory as is mapped (RLIMIT_MEMLOCK). -EBUSY: somebody has it; other
- * -errno: see `why`. */
+/* A controller that is bound to vfio-pci, by its PCI address ("0000:01:00.0"). It is reset, and
+ * reaches only what is mapped through the access. Who may open the file of its IOMMU group below
+ * /dev/vfio needs no other privilege, but may have to lock as much memory as is mapped
+ * (RLIMIT_MEMLOCK). -EBUSY: somebody has it; other -errno: see `why`. */
 must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
                               size_t why_bytes);
 
