@@ -2,8 +2,8 @@
 """atlas serve from disks that it drives by itself, asked by curl, all in one virtual machine.
 
 A volume is packed here, into the images of two disks, and served there: what comes through
-vfio-pci (and through diskmap.ko, if DISKMAP_MODULE names it), a TCP of our own and a TAP has to be
-what was packed. Then another is packed there, onto the same disks, and served as well.
+vfio-pci or through diskmap.ko, a TCP of our own and a TAP has to be what was packed. Then another
+is packed there, onto the same disks, and served as well.
 """
 import hashlib
 import os
@@ -12,9 +12,10 @@ import shutil
 import subprocess
 
 import guest
+import module
 import tap
 
-ATLAS, MODULE = os.environ.get('ATLAS', ''), os.environ.get('DISKMAP_MODULE', '')
+ATLAS = os.environ.get('ATLAS', '')
 DISKS, DISK_MIB = 2, 64
 SIZES = (0, 1, 511, 512, 4096, 65537, 1 << 20, 3000001, 8 << 20)
 TOOLS = ('curl', 'ip')
@@ -109,9 +110,10 @@ def serve(way, driver, names, **machine):
 def main():
     disks = [guest.Disk.address(i) for i in range(DISKS)]
     serve('vfio', 'vfio-pci', disks, modules=('nvme', 'vfio-pci', 'vfio_iommu_type1', 'tun'))
-    if MODULE:
+    good, said = module.build()
+    if tap.ok(good, 'there is a module', said):
         serve('diskmap', 'diskmap', ('diskmap0', 'diskmap1'), modules=('nvme', 'tun'),
-              extra_modules=[MODULE])
+              extra_modules=[module.PATH + ' queue_pairs=4 buffers=10240'])
 
 
 def obstacle():
