@@ -20,7 +20,7 @@ static int fill(const char *path, const struct shelf_object *objects, size_t cou
 {
     struct diskmap_medium *medium;
     struct diskmap_volume *volume;
-    int rc = diskmap_medium_open(&medium, path, true, false, why, why_bytes);
+    int rc = diskmap_medium_open(&medium, NULL, path, true, false, why, why_bytes);
 
     if (rc < 0)
         return rc;
@@ -49,7 +49,7 @@ int shelf_open(struct diskmap_set **set, const struct shelf_object *objects, siz
     snprintf(spec, sizeof(spec), SPEC, file);
     rc = fill(spec + strlen("ram:"), objects, count, why, why_bytes);
     if (rc == 0)
-        rc = diskmap_set_open_volumes(set, specs, 1, why, why_bytes);
+        rc = diskmap_set_open_volumes(set, NULL, specs, 1, why, why_bytes);
     close(file);
     return rc;
 }

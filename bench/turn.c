@@ -327,12 +327,12 @@ static int open_all(struct bench *b, const struct trace *trace, char *why)
     config.disk_fault = trace->chunks ? &no_faults : NULL;
     if (rc == 0)
         rc = shelf_open(&b->set, objects, array_len(objects), why, WHY_BYTES);
+    config.set = b->set;
     if (rc == 0)
         rc = mem_arena_open(&b->arena, worker_arena_bytes(&config), 0);
     if (rc == 0)
         rc = open_pipe(b, &config.port);
     config.arena = b->arena;
-    config.set = b->set;
     if (rc == 0)
         rc = worker_open(&b->worker, &config, b->now_ns, why, WHY_BYTES);
     return rc;

@@ -47,6 +47,29 @@ static void status_config(FILE *out, const struct serve_options *o)
             o->workers, o->busy_poll ? "busy" : "adaptive", o->cc, o->read_kib, o->limits.conns);
 }
 
+static void status_disks(FILE *out, const struct server *server)
+{
+    const char *separator = "";
+    struct diskmap_disk disk;
+
+    fputs(", \"disks\": [", out);
+    for (uint32_t i = 0; i < server->options.volume_count; i++) {
+        if (!diskmap_set_disk(server->set, i, &disk))
+            continue;
+        fprintf(out, "%s{\"volume\": ", separator);
+        status_string(out, server->options.volumes[i]);
+        fputs(", \"model\": ", out);
+        status_string(out, disk.model);
+        fputs(", \"serial\": ", out);
+        status_string(out, disk.serial);
+        fprintf(out, ", \"namespace\": %u, \"bytes\": %llu, \"resets\": %llu, \"lost\": %s}",
+                disk.ns_id, (unsigned long long)disk.bytes, (unsigned long long)disk.resets,
+                disk.lost ? "true" : "false");
+        separator = ", ";
+    }
+    fputc(']', out);
+}
+
 static void status_worker(FILE *out, const struct worker *w)
 {
     const struct hist *latency = diskmap_latency(w->dm);
@@ -82,8 +105,9 @@ void admin_status(FILE *out, const struct server *server)
     fprintf(out, "{\"program\": \"atlas\", \"version\": \"%s\", \"draining\": %s, ", ATLAS_VERSION,
             admin_is_draining(server) ? "true" : "false");
     status_config(out, &server->options);
-    fprintf(out, ", \"objects\": %llu, \"workers\": [",
-            (unsigned long long)diskmap_set_objects(server->set));
+    fprintf(out, ", \"objects\": %llu", (unsigned long long)diskmap_set_objects(server->set));
+    status_disks(out, server);
+    fputs(", \"workers\": [", out);
     for (uint32_t i = 0; i < server->thread_count; i++) {
         fputs(i ? ", " : "", out);
         status_worker(out, server->threads[i].worker);

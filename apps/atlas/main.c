@@ -2,6 +2,7 @@
 /*
  * main.c - one program, several commands.
  */
+#include "disk.h"
 #include "serve.h"
 #include "volume.h"
 
@@ -17,6 +18,7 @@ static void print_usage(FILE *out)
           out);
     for (const struct volume_command *c = volume_commands; c->name; c++)
         fprintf(out, "  %-8s %s\n", c->name, c->summary);
+    fputs("  disk     show NVMe disks, and take them from the kernel or give them back\n", out);
     fputs("\natlas COMMAND --help says more; so does atlas(8).\n", out);
 }
 
@@ -37,6 +39,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "serve") == 0)
         return serve(argc - 1, argv + 1);
+    if (strcmp(argv[1], "disk") == 0)
+        return disk(argc - 1, argv + 1);
     for (const struct volume_command *c = volume_commands; c->name; c++)
         if (strcmp(argv[1], c->name) == 0)
             return c->run(argc - 1, argv + 1);

@@ -5,6 +5,7 @@
 #include "serve.h"
 
 #include "base/log.h"
+#include "disks.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -227,6 +228,14 @@ static void report_duplicates(struct thread *t)
               "address): it is not served. Change one of the two, and start again");
 }
 
+static void report_disks(struct thread *t)
+{
+    char text[WHY_BYTES];
+
+    if (unlikely(diskmap_news(t->worker->dm, text, sizeof(text))))
+        log_error("%s", text);
+}
+
 static void *worker_main(void *arg)
 {
     struct thread *t = arg;
@@ -242,6 +251,7 @@ static void *worker_main(void *arg)
         more = worker_turn(t->worker, now_ns);
         more |= conns_desk_serve(&t->desk, t->worker, now_ns);
         report_duplicates(t);
+        report_disks(t);
         if (!more && !busy) {
             uint64_t next_ns = worker_next_ns(t->worker);
 
@@ -340,6 +350,13 @@ static int open_worker(struct server *server, struct thread *t)
     int rc;
 
     worker_config(server, t, &config);
+    rc = diskmap_set_arena(server->set, worker_disk_arena_bytes(&config), &t->disk_arena, why,
+                           sizeof(why));
+    if (rc < 0) {
+        log_error("%s", why);
+        return rc;
+    }
+    config.disk_arena = t->disk_arena;
     rc = mem_arena_open(&t->arena, worker_arena_bytes(&config), MEM_ARENA_HUGE);
     if (rc < 0) {
         log_error("no memory for a worker with %u connections: lower --conns or --arena",
@@ -476,10 +493,17 @@ static void close_workers(struct server *server)
         if (t->worker)
             worker_close(t->worker);
         offer_tls(t, NULL);
-        if (t->arena)
-            mem_arena_close(t->arena);
         if (t->wake_fd > 0)
             close(t->wake_fd);
+    }
+}
+
+/* After the disks, which may know the workers' memory to the end. */
+static void close_arenas(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        mem_arena_close(server->threads[i].arena);
+        mem_arena_close(server->threads[i].disk_arena);
     }
 }
 
@@ -489,13 +513,25 @@ static int open_set(struct server *server)
     char why[WHY_BYTES] = "";
     int rc;
 
-    if (o->root)
+    if (o->root) {
         rc = diskmap_set_open_root(&server->set, o->root, why, sizeof(why));
-    else
-        rc = diskmap_set_open_volumes(&server->set, o->volumes, o->volume_count, why, sizeof(why));
+    } else {
+        rc = disks_open(&server->disks, &server->start_ns, server->thread_count, DISK_DEPTH);
+        if (rc == 0)
+            rc = diskmap_set_open_volumes(&server->set, server->disks, o->volumes, o->volume_count,
+                                          why, sizeof(why));
+    }
     if (rc < 0)
         log_error("%s", why[0] ? why : strerror(-rc));
     return rc;
+}
+
+static void close_set(struct server *server)
+{
+    if (server->set)
+        diskmap_set_close(server->set);
+    if (server->disks)
+        diskmap_disks_close(server->disks);
 }
 
 /* Signals come as bytes to read; no thread is ever interrupted. */
@@ -555,8 +591,10 @@ int serve(int argc, char **argv)
     server->thread_count = server->options.workers;
     server->start_ns = clock_ns(CLOCK_MONOTONIC) - NS_PER_S; /* time 0 is nobody's deadline */
     server->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (server->done_fd < 0 || open_set(server) < 0)
+    if (server->done_fd < 0 || open_set(server) < 0) {
+        close_set(server);
         goto free_server;
+    }
     rc = open_tls(server);
     if (rc < 0 || start_workers(server) < 0) {
         status = rc == -ENOTSUP ? 2 : 1; /* --tls-suites: no file is to blame */
@@ -574,7 +612,8 @@ int serve(int argc, char **argv)
 stop_workers:
     close_workers(server);
     close_tls(server);
-    diskmap_set_close(server->set);
+    close_set(server);
+    close_arenas(server);
 free_server:
     if (server->done_fd > 0)
         close(server->done_fd);

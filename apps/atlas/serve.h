@@ -29,6 +29,7 @@ struct thread {
     struct server *server;
     struct worker *worker;
     struct mem_arena *arena;
+    struct mem_arena *disk_arena; /* NULL: no disk insists on one */
     pthread_t id;
     bool started;
     int wake_fd;         /* eventfd */
@@ -40,6 +41,7 @@ struct thread {
 
 struct server {
     struct serve_options options;
+    struct diskmap_disks *disks;
     struct diskmap_set *set;
     struct thread threads[WORKERS_MAX];
     uint32_t thread_count;

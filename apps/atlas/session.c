@@ -231,6 +231,7 @@ static uint16_t find_status(int rc)
         return 403;
     case -EMFILE:
     case -ENOMEM:
+    case -ENODEV: /* its disk is lost */
         return 503;
     default:
         return 500;

@@ -11,8 +11,15 @@
 
 #include "volume_priv.h"
 
-#define SHOW_NS   (200 * NS_PER_MS)
-#define BAR_CELLS 24
+#define SHOW_NS       (200 * NS_PER_MS)
+#define BAR_CELLS     24
+
+#define VOLUME_OPTION "--volume"
+
+static const char help_on_volumes[] =
+    "\nVOLUME is a file, a block device, or an NVMe disk: vfio:BDF or diskmap:NAME (and ,ns=N).\n"
+    "--volume SPEC, before everything else and several times, says it instead: several disks\n"
+    "hold the objects between them, each object on one. See SPECS in atlas(8).\n";
 
 const struct volume_command volume_commands[] = {
     {"pack", volume_pack, "make a volume of the files below a directory"},
@@ -37,6 +44,40 @@ static bool is_flag(const struct volume_usage *usage, const char *arg)
     return arg[1] && !arg[2] && usage->flags && strchr(usage->flags, arg[1]);
 }
 
+/* "--volume SPEC" or "--volume=SPEC" at argv[*i]: false when it is something else. */
+static bool take_volume(struct volume_args *args, int argc, char **argv, int *i)
+{
+    size_t len = strlen(VOLUME_OPTION);
+    char *spec;
+
+    if (strncmp(argv[*i], VOLUME_OPTION, len) || args->volume_count == VOLUMES_OF_SET_MAX)
+        return false;
+    if (argv[*i][len] == '=')
+        spec = argv[*i] + len + 1;
+    else if (argv[*i][len] == '\0' && *i + 1 < argc)
+        spec = argv[++*i];
+    else
+        return false;
+    args->volumes[args->volume_count++] = spec;
+    return true;
+}
+
+/* Which of the operands are volumes. False: there are too few, or too many. */
+static bool divide_operands(const struct volume_usage *usage, struct volume_args *args)
+{
+    int volumes = usage->behind < 0 ? 1 : args->count - usage->behind;
+
+    if (args->volume_count)
+        volumes = 0;
+    else if (volumes < 1 || volumes > VOLUMES_OF_SET_MAX || volumes > args->count)
+        return false;
+    for (int i = 0; i < volumes; i++)
+        args->volumes[args->volume_count++] = args->operands[i];
+    args->operands += volumes;
+    args->count -= volumes;
+    return usage->behind < 0 ? args->count >= 1 : args->count == usage->behind;
+}
+
 bool volume_parse(const struct volume_usage *usage, int argc, char **argv, struct volume_args *args,
                   int *status)
 {
@@ -49,10 +90,12 @@ bool volume_parse(const struct volume_usage *usage, int argc, char **argv, struc
             break;
         }
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            printf("usage: atlas %s\n\n%s", usage->synopsis, usage->text);
+            printf("usage: atlas %s\n\n%s%s", usage->synopsis, usage->text, help_on_volumes);
             *status = volume_flush_output();
             return false;
         }
+        if (take_volume(args, argc, argv, &i))
+            continue;
         if (!is_flag(usage, argv[i])) {
             *status = misused(usage, "unknown option ", argv[i]);
             return false;
@@ -61,54 +104,13 @@ bool volume_parse(const struct volume_usage *usage, int argc, char **argv, struc
     }
     args->operands = argv + i;
     args->count = argc - i;
-    if (args->count < usage->least)
-        *status = misused(usage, "something is missing", "");
-    else if (usage->most >= 0 && args->count > usage->most)
-        *status = misused(usage, "one too many: ", args->operands[usage->most]);
-    else
+    if (divide_operands(usage, args))
         return true;
+    *status = misused(usage, "something is missing, or too much", "");
     return false;
 }
 
-/* --- the volume ------------------------------------------------------------------------------- */
-
-int volume_open(struct volume *volume, const char *path, bool writable)
-{
-    char why[256];
-
-    *volume = (struct volume){.path = path};
-    if (diskmap_medium_open(&volume->medium, path, writable, false, why, sizeof(why))) {
-        log_error("%s", why);
-        return EXIT_FAILED;
-    }
-    if (diskmap_volume_open(&volume->diskmap, volume->medium, why, sizeof(why))) {
-        log_error("%s: %s", path, why);
-        volume_close(volume);
-        return EXIT_FAILED;
-    }
-    volume->rolled_back = why[0] != 0;
-    if (volume->rolled_back)
-        log_warn("%s: %s", path, why);
-    return EXIT_DONE;
-}
-
-void volume_close(struct volume *volume)
-{
-    if (volume->diskmap)
-        diskmap_volume_close(volume->diskmap);
-    if (volume->medium)
-        diskmap_medium_close(volume->medium);
-    *volume = (struct volume){0};
-}
-
-int volume_commit(struct volume *volume)
-{
-    int rc = diskmap_volume_commit(volume->diskmap);
-
-    if (rc)
-        volume_complain(volume, "the catalogue", rc);
-    return rc ? EXIT_FAILED : EXIT_DONE;
-}
+/* --- what is said ----------------------------------------------------------------------------- */
 
 void volume_complain(const struct volume *volume, const char *what, int rc)
 {

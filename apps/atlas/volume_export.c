@@ -20,7 +20,7 @@
 
 struct export
 {
-    struct volume *volume;
+    struct volumes *set;
     struct volume_work work;
     int top;
     int dir; /* the directory of the last object, or -1 */
@@ -86,10 +86,10 @@ static int enter_directory_of(struct export *e, const char *path)
     return 0;
 }
 
-static int write_object(struct export *e, const struct diskmap_entry *entry)
+static int write_object(struct export *e, struct volume *volume, const struct diskmap_entry *entry)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)entry->mtime_s}};
-    int rc = diskmap_volume_verify(e->volume->diskmap, entry, export_sink, e);
+    int rc = diskmap_volume_verify(volume->diskmap, entry, export_sink, e);
 
     // Some file systems know no such time: the bytes are what matters.
     if (!rc)
@@ -99,7 +99,7 @@ static int write_object(struct export *e, const struct diskmap_entry *entry)
     return rc;
 }
 
-static int export_object(struct export *e, const struct diskmap_entry *entry)
+static int export_object(struct export *e, struct volume *volume, const struct diskmap_entry *entry)
 {
     const char *name = strrchr(entry->path, '/') + 1;
     int rc = enter_directory_of(e, entry->path);
@@ -109,7 +109,7 @@ static int export_object(struct export *e, const struct diskmap_entry *entry)
     e->file = openat(e->dir, e->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (e->file < 0)
         return -errno;
-    rc = write_object(e, entry);
+    rc = write_object(e, volume, entry);
     if (!rc && renameat(e->dir, e->temporary, e->dir, name))
         rc = -errno;
     if (rc)
@@ -135,16 +135,18 @@ static const char *export_trouble(int rc)
 /* The number of objects that could not be written, or -EINTR. */
 static int64_t export_all(struct export *e)
 {
+    struct volumes_walk count = {.set = e->set}, walk = count;
     struct diskmap_entry entry;
+    struct volume *volume;
     uint64_t bytes = 0;
     int64_t bad = 0;
     int rc = 0;
 
-    for (uint64_t i = 0; diskmap_volume_entry(e->volume->diskmap, i, &entry); i++)
+    while (volumes_next(&count, &entry, &volume))
         bytes += entry.bytes;
     volume_work_begin(&e->work, bytes);
-    for (uint64_t i = 0; rc != -EINTR && diskmap_volume_entry(e->volume->diskmap, i, &entry); i++) {
-        rc = export_object(e, &entry);
+    while (rc != -EINTR && volumes_next(&walk, &entry, &volume)) {
+        rc = export_object(e, volume, &entry);
         if (!rc)
             rc = volume_work_add(&e->work, 0);
         if (!rc || rc == -EINTR)
@@ -159,9 +161,9 @@ static int64_t export_all(struct export *e)
     return rc == -EINTR ? rc : bad;
 }
 
-static int export_to(struct volume *volume, const char *dir)
+static int export_to(struct volumes *set, const char *dir)
 {
-    struct export e = {.volume = volume, .dir = -1};
+    struct export e = {.set = set, .dir = -1};
     int64_t bad;
 
     if (mkdir(dir, DIR_MODE) && errno != EEXIST) {
@@ -186,23 +188,21 @@ static int export_to(struct volume *volume, const char *dir)
 int volume_export(int argc, char **argv)
 {
     static const struct volume_usage usage = {
-        .synopsis = "export VOLUME DIR",
+        .synopsis = "export VOLUME... DIR",
         .text =
             "Writes the objects as files below DIR, which is made if it is not there. Files that\n"
             "are there are replaced; nothing is ever written through a symbolic link.\n",
-        .least = 2,
-        .most = 2,
+        .behind = 1,
     };
     struct volume_args args;
-    struct volume volume;
+    struct volumes set;
     int status;
 
     if (!volume_parse(&usage, argc, argv, &args, &status))
         return status;
-    status = volume_open(&volume, args.operands[0], false);
-    if (status != EXIT_DONE)
-        return status;
-    status = export_to(&volume, args.operands[1]);
-    volume_close(&volume);
+    status = volumes_open(&set, &args, false);
+    if (status == EXIT_DONE)
+        status = export_to(&set, args.operands[0]);
+    volumes_close(&set);
     return status;
 }

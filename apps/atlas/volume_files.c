@@ -25,6 +25,15 @@ void volume_files_free(struct volume_files *files)
     *files = (struct volume_files){0};
 }
 
+void volume_files_not(struct volume_files *files, const struct stat *st)
+{
+    uint32_t i = files->excluded_count++;
+
+    assert(i < VOLUMES_OF_SET_MAX);
+    files->excluded[i].dev = st->st_dev;
+    files->excluded[i].ino = st->st_ino;
+}
+
 static struct volume_file *files_next(struct volume_files *files)
 {
     if (files->count == files->capacity) {
@@ -52,8 +61,9 @@ static int files_take(struct volume_files *files, const char *source, size_t bas
 {
     struct volume_file *file;
 
-    if (st->st_dev == files->not_dev && st->st_ino == files->not_ino)
-        return EXIT_DONE;
+    for (uint32_t i = 0; i < files->excluded_count; i++)
+        if (st->st_dev == files->excluded[i].dev && st->st_ino == files->excluded[i].ino)
+            return EXIT_DONE;
     file = files_next(files);
     if (!file || !(file->source = strdup(source)))
         return no_memory();

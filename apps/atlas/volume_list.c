@@ -32,27 +32,27 @@ static void print_entry(const struct diskmap_entry *entry, bool details)
 int volume_ls(int argc, char **argv)
 {
     static const struct volume_usage usage = {
-        .synopsis = "ls [-l] VOLUME",
+        .synopsis = "ls [-l] VOLUME...",
         .text = "Lists the objects, sorted by path. With -l: size in bytes, time of last change\n"
                 "(UTC), path. Control characters and backslashes are printed as \\ooo.\n",
-        .least = 1,
-        .most = 1,
+        .behind = 0,
         .flags = "l",
     };
     struct diskmap_entry entry;
+    struct volumes_walk walk;
     struct volume_args args;
-    struct volume volume;
+    struct volumes set;
+    struct volume *volume;
     int status;
 
     if (!volume_parse(&usage, argc, argv, &args, &status))
         return status;
-    status = volume_open(&volume, args.operands[0], false);
-    if (status != EXIT_DONE)
-        return status;
-    for (uint64_t i = 0; diskmap_volume_entry(volume.diskmap, i, &entry); i++)
+    status = volumes_open(&set, &args, false);
+    walk = (struct volumes_walk){.set = &set};
+    while (status == EXIT_DONE && volumes_next(&walk, &entry, &volume))
         print_entry(&entry, args.flag);
-    volume_close(&volume);
-    return volume_flush_output();
+    volumes_close(&set);
+    return status == EXIT_DONE ? volume_flush_output() : status;
 }
 
 /* --- rm --------------------------------------------------------------------------------------- */
@@ -85,42 +85,54 @@ static void names_free(struct names *names)
 }
 
 /* All objects that the argument means: one, or with '/' at the end all below it. */
-static int names_meant(struct volume *volume, const char *arg, struct names *names)
+static int names_meant(struct volumes *set, const char *arg, struct names *names)
 {
     size_t len = strlen(arg), before = names->count;
     bool below = len && arg[len - 1] == '/';
+    struct volumes_walk walk = {.set = set};
     struct diskmap_entry entry;
+    struct volume *volume;
     int rc = 0;
 
-    for (uint64_t i = 0; !rc && diskmap_volume_entry(volume->diskmap, i, &entry); i++) {
+    while (!rc && volumes_next(&walk, &entry, &volume)) {
         if (below ? !strncmp(entry.path, arg, len) : !strcmp(entry.path, arg))
             rc = names_push(names, entry.path);
     }
     return !rc && names->count == before ? -ENOENT : rc;
 }
 
-static int rm_all(struct volume *volume, const struct volume_args *args, struct names *names)
+/* From every volume that has it: what one of them hid from view is not to come to light. */
+static int rm_name(struct volumes *set, const char *name)
 {
+    for (uint32_t i = 0; i < set->count; i++) {
+        int rc = diskmap_volume_remove(set->v[i].diskmap, name);
+
+        // Named twice is removed once.
+        if (rc && rc != -ENOENT) {
+            volume_complain(&set->v[i], name, rc);
+            return EXIT_FAILED;
+        }
+    }
+    return EXIT_DONE;
+}
+
+static int rm_all(struct volumes *set, const struct volume_args *args, struct names *names)
+{
+    int status = EXIT_DONE;
+
     // All of them are looked up before the first is removed: all or nothing.
-    for (int i = 1; i < args->count; i++) {
-        int rc = names_meant(volume, args->operands[i], names);
+    for (int i = 0; i < args->count; i++) {
+        int rc = names_meant(set, args->operands[i], names);
 
         if (rc) {
-            log_error("%s: %s: %s; nothing was removed", volume->path, args->operands[i],
+            log_error("%s: %s: %s; nothing was removed", args->volumes[0], args->operands[i],
                       rc == -ENOENT ? "no such object: see 'atlas ls'" : strerror(-rc));
             return EXIT_FAILED;
         }
     }
-    for (size_t i = 0; i < names->count; i++) {
-        int rc = diskmap_volume_remove(volume->diskmap, names->v[i]);
-
-        // Named twice is removed once.
-        if (rc && rc != -ENOENT) {
-            volume_complain(volume, names->v[i], rc);
-            return EXIT_FAILED;
-        }
-    }
-    return volume_commit(volume);
+    for (size_t i = 0; status == EXIT_DONE && i < names->count; i++)
+        status = rm_name(set, names->v[i]);
+    return status == EXIT_DONE ? volumes_commit(set) : status;
 }
 
 int volume_rm(int argc, char **argv)
@@ -131,22 +143,20 @@ int volume_rm(int argc, char **argv)
             "Removes objects, or with a PATH that ends with / all objects below it. All of them\n"
             "or, if one does not exist, none. Their space is used again when no server has the\n"
             "volume open.\n",
-        .least = 2,
-        .most = -1,
+        .behind = -1,
     };
     struct names names = {0};
     struct volume_args args;
-    struct volume volume;
+    struct volumes set;
     int status;
 
     if (!volume_parse(&usage, argc, argv, &args, &status))
         return status;
-    status = volume_open(&volume, args.operands[0], true);
-    if (status != EXIT_DONE)
-        return status;
-    status = rm_all(&volume, &args, &names);
+    status = volumes_open(&set, &args, true);
+    if (status == EXIT_DONE)
+        status = rm_all(&set, &args, &names);
     names_free(&names);
-    volume_close(&volume);
+    volumes_close(&set);
     return status;
 }
 
@@ -161,62 +171,82 @@ struct verified {
     uint64_t objects, bytes, bad;
 };
 
-static int verify_all(struct volume *volume, struct verified *v)
+static int verify_one(struct volume *volume, struct verified *v, struct volume_work *work)
 {
     char path[PRINTABLE_BYTES];
     struct diskmap_entry entry;
-    struct volume_work work;
-    int rc = 0;
 
-    for (uint64_t i = 0; diskmap_volume_entry(volume->diskmap, i, &entry); i++)
-        v->bytes += entry.bytes;
-    volume_work_begin(&work, v->bytes);
-    for (; rc != -EINTR && diskmap_volume_entry(volume->diskmap, v->objects, &entry);
-         v->objects++) {
-        rc = diskmap_volume_verify(volume->diskmap, &entry, verify_sink, &work);
-        if (!rc || rc == -EINTR)
+    for (uint64_t i = 0; diskmap_volume_entry(volume->diskmap, i, &entry); i++) {
+        int rc = diskmap_volume_verify(volume->diskmap, &entry, verify_sink, work);
+
+        if (rc == -EINTR)
+            return rc;
+        v->objects++;
+        if (!rc)
             continue;
         v->bad++;
-        volume_work_clear(&work);
+        volume_work_clear(work);
         log_error("%s: %s: %s", volume->path, volume_printable(entry.path, path, sizeof(path)),
                   rc == -EBADMSG ? "its bytes are not what was packed: add it again"
                                  : strerror(-rc));
     }
+    return 0;
+}
+
+/* Also what another volume hides: it lies there. */
+static int verify_all(struct volumes *set, struct verified *v)
+{
+    struct diskmap_entry entry;
+    struct volume_work work;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < set->count; i++)
+        for (uint64_t n = 0; diskmap_volume_entry(set->v[i].diskmap, n, &entry); n++)
+            v->bytes += entry.bytes;
+    volume_work_begin(&work, v->bytes);
+    for (uint32_t i = 0; !rc && i < set->count; i++)
+        rc = verify_one(&set->v[i], v, &work);
     volume_work_end(&work);
-    return rc == -EINTR ? rc : 0;
+    return rc;
+}
+
+static int verify_say(struct volumes *set, struct verified *v)
+{
+    bool rolled_back = false;
+    char bytes[16];
+    int status;
+
+    if (verify_all(set, v)) {
+        log_error("%s: interrupted", set->v[0].path);
+        return EXIT_FAILED;
+    }
+    printf("%llu objects, %s: %llu damaged\n", (unsigned long long)v->objects,
+           volume_bytes(v->bytes, bytes), (unsigned long long)v->bad);
+    status = volume_flush_output();
+    for (uint32_t i = 0; i < set->count; i++)
+        rolled_back |= set->v[i].rolled_back;
+    return v->bad || rolled_back ? EXIT_FAILED : status;
 }
 
 int volume_verify(int argc, char **argv)
 {
     static const struct volume_usage usage = {
-        .synopsis = "verify VOLUME",
+        .synopsis = "verify VOLUME...",
         .text =
             "Reads everything and compares it with its checksums. Each damaged object is named.\n"
             "Exits with 1 if anything is damaged.\n",
-        .least = 1,
-        .most = 1,
+        .behind = 0,
     };
     struct verified v = {0};
     struct volume_args args;
-    struct volume volume;
-    char bytes[16];
+    struct volumes set;
     int status;
 
     if (!volume_parse(&usage, argc, argv, &args, &status))
         return status;
-    status = volume_open(&volume, args.operands[0], false);
-    if (status != EXIT_DONE)
-        return status;
-    if (verify_all(&volume, &v)) {
-        log_error("%s: interrupted", volume.path);
-        status = EXIT_FAILED;
-    } else {
-        printf("%llu objects, %s: %llu damaged\n", (unsigned long long)v.objects,
-               volume_bytes(v.bytes, bytes), (unsigned long long)v.bad);
-        status = volume_flush_output();
-    }
-    if (v.bad || volume.rolled_back)
-        status = EXIT_FAILED;
-    volume_close(&volume);
+    status = volumes_open(&set, &args, false);
+    if (status == EXIT_DONE)
+        status = verify_say(&set, &v);
+    volumes_close(&set);
     return status;
 }

@@ -14,15 +14,20 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* --- arguments -------------------------------------------------------------------------------- */
 
+#define VOLUMES_OF_SET_MAX 64
+
 struct volume_usage {
-    const char *synopsis; /* "pack VOLUME DIR" */
+    const char *synopsis; /* "pack VOLUME... DIR" */
     const char *text;     /* what --help says below it */
-    int least, most;      /* how many operands; most -1: any number */
-    const char *flags;    /* letters of options without value, or NULL */
+    /* Operands behind the volumes. -1: one or more, so that only --volume can name several. */
+    int behind;
+    const char *flags; /* letters of options without value, or NULL */
 };
 
 struct volume_args {
-    char **operands;
+    char *volumes[VOLUMES_OF_SET_MAX]; /* named by --volume, or the first operands */
+    uint32_t volume_count;
+    char **operands; /* behind them */
     int count;
     bool flag; /* one of the flags was given */
 };
@@ -31,19 +36,38 @@ struct volume_args {
 bool volume_parse(const struct volume_usage *usage, int argc, char **argv, struct volume_args *args,
                   int *status);
 
-/* --- the volume ------------------------------------------------------------------------------- */
+/* --- volumes ---------------------------------------------------------------------------------- */
 
+/* One, or several disks that hold the objects of one server between them: each object lies wholly
+ * on one of them, and each is a volume that could be served by itself. */
 struct volume {
     const char *path; /* for what is said to the user */
     struct diskmap_medium *medium;
     struct diskmap_volume *diskmap;
     bool rolled_back; /* the newest catalogue is lost: the one before it stands */
+    uint64_t bytes;   /* of objects, as far as volume_choose was told */
 };
 
-/* 0, or EXIT_FAILED: it has been said. */
-int volume_open(struct volume *volume, const char *path, bool writable);
-int volume_commit(struct volume *volume);
-void volume_close(struct volume *volume);
+struct volumes {
+    struct diskmap_disks *disks;
+    struct volume v[VOLUMES_OF_SET_MAX];
+    uint32_t count;
+};
+
+/* EXIT_DONE or EXIT_FAILED: it has been said. In both cases the set is to be closed. */
+int volumes_begin(struct volumes *set);
+int volumes_open(struct volumes *set, const struct volume_args *args, bool writable);
+int volumes_commit(struct volumes *set);
+void volumes_close(struct volumes *set);
+
+/* All objects in the order of their paths. What several volumes hold is shown once, as the server
+ * shows it: that of the volume named first. */
+struct volumes_walk {
+    struct volumes *set;
+    uint64_t at[VOLUMES_OF_SET_MAX];
+};
+bool volumes_next(struct volumes_walk *walk, struct diskmap_entry *entry, struct volume **volume);
+
 /* Says what went wrong with a file or an object, and what to do. */
 void volume_complain(const struct volume *volume, const char *what, int rc);
 /* A printable form of a path: control characters and backslashes in octal. */
@@ -84,8 +108,15 @@ struct volume_files {
     uint64_t bytes;
     uint64_t left_out; /* neither files nor directories */
     char first_left_out[256];
-    uint64_t not_dev, not_ino; /* a file that is not to be packed: the volume itself */
+    /* Files that are not to be packed: the volumes themselves. */
+    struct {
+        uint64_t dev, ino;
+    } excluded[VOLUMES_OF_SET_MAX];
+    uint32_t excluded_count;
 };
+
+struct stat;
+void volume_files_not(struct volume_files *files, const struct stat *st);
 
 /* A directory's files below it, or one file. 0, or EXIT_FAILED: it has been said. */
 int volume_files_add(struct volume_files *files, const char *name);

@@ -23,17 +23,21 @@ SIZES = {'a.txt': 0, 'b.bin': 1, 'dir/c.bin': BLOCK, 'dir/sub/d.bin': 100001, 'd
          'big.bin': 5 << 20, 'ümläut name': 77}
 
 
-class Volumes(unittest.TestCase):
+class Case(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix='atlas-volume-')
         self.addCleanup(shutil.rmtree, self.dir)
-        self.volume = self.path('v')
+        self.volume = self.spec('v')
         self.tree = self.path('tree')
         for name, size in SIZES.items():
             self.file('tree/' + name, random.Random(name).randbytes(size), 1700000000 + size)
 
     def path(self, *names):
         return os.path.join(self.dir, *names)
+
+    def spec(self, *names):
+        """How the volume in that file is named."""
+        return self.path(*names)
 
     def file(self, name, content, mtime=None):
         path = self.path(name)
@@ -58,7 +62,7 @@ class Volumes(unittest.TestCase):
         return self.atlas('ls', self.volume).splitlines()
 
     def flip(self, at):
-        with open(self.volume, 'r+b') as f:
+        with open(self.path('v'), 'r+b') as f:
             byte = os.pread(f.fileno(), 1, at)[0]
             os.pwrite(f.fileno(), bytes([byte ^ 1]), at)
 
@@ -73,6 +77,14 @@ class Volumes(unittest.TestCase):
         for name in compared.common_dirs:
             self.assert_same_tree(os.path.join(one, name), os.path.join(other, name))
 
+    def mkdir(self, name):
+        os.mkdir(self.path(name))
+        return self.path(name)
+
+
+class Volumes(Case):
+    """In files. SimVolumes below does all of it again on an NVMe controller in software."""
+
     def test_what_goes_in_comes_out(self):
         self.assertIn('packed 7 objects', self.atlas('pack', self.volume, self.tree + '/'))
         self.assertEqual(self.names(), sorted(('/' + n for n in SIZES), key=os.fsencode))
@@ -81,7 +93,7 @@ class Volumes(unittest.TestCase):
         self.assertIn('7 objects, 5.4 MB: 0 damaged', self.atlas('verify', self.volume))
         self.atlas('export', self.volume, self.path('out'))
         self.assert_same_tree(self.tree, self.path('out'))
-        self.assertEqual(os.stat(self.volume).st_mode & 0o777, 0o666 & ~self.umask())
+        self.assertEqual(os.stat(self.path('v')).st_mode & 0o777, 0o666 & ~self.umask())
         self.assertEqual(os.listdir(self.dir).count('v'), 1)
         self.assertEqual(len(os.listdir(self.dir)), 3)
 
@@ -112,21 +124,17 @@ class Volumes(unittest.TestCase):
 
     def test_packing_replaces_a_volume_and_nothing_else(self):
         self.atlas('pack', self.volume, self.tree)
-        os.chmod(self.volume, 0o640)
+        os.chmod(self.path('v'), 0o640)
         self.file('small/x', b'x')
         self.atlas('pack', self.volume, self.path('small'))
         self.assertEqual(self.names(), ['/x'])
-        self.assertEqual(os.stat(self.volume).st_mode & 0o777, 0o640)
-        precious = self.file('precious.mp4', b'\0\0\0\x20ftypisom' * 100)
-        self.atlas('pack', precious, self.tree, status=1, says='no volume')
-        self.assertEqual(os.path.getsize(precious), 1200)
-        self.atlas('pack', self.path('empty'), self.mkdir('nothing'))
-        self.assertEqual(self.atlas('ls', self.path('empty')), '')
-        self.atlas('verify', self.path('empty'))
-
-    def mkdir(self, name):
-        os.mkdir(self.path(name))
-        return self.path(name)
+        self.assertEqual(os.stat(self.path('v')).st_mode & 0o777, 0o640)
+        precious = self.file('precious.mp4', b'\0\0\0\x20ftypisom' * 10000)
+        self.atlas('pack', self.spec('precious.mp4'), self.tree, status=1, says='no volume')
+        self.assertEqual(os.path.getsize(precious), 120000)
+        self.atlas('pack', self.spec('empty'), self.mkdir('nothing'))
+        self.assertEqual(self.atlas('ls', self.spec('empty')), '')
+        self.atlas('verify', self.spec('empty'))
 
     def test_a_volume_does_not_pack_itself_nor_links(self):
         inside = self.path('tree', 'v')
@@ -141,7 +149,7 @@ class Volumes(unittest.TestCase):
 
     def test_damage_is_named(self):
         self.atlas('pack', self.volume, self.tree)
-        with open(self.volume, 'rb') as f:
+        with open(self.path('v'), 'rb') as f:
             content = f.read()
         at = content.index(random.Random('big.bin').randbytes(100))
         self.flip(at + (3 << 20))
@@ -151,7 +159,7 @@ class Volumes(unittest.TestCase):
                          sorted(set(os.listdir(self.tree)) - {'big.bin'}))
         self.atlas('add', self.volume, os.path.join(self.tree, 'big.bin'))
         self.atlas('verify', self.volume)
-        os.truncate(self.volume, len(content) // 2)
+        os.truncate(self.path('v'), 2 << 20)
         self.atlas('ls', self.volume, status=1)
 
     def test_a_lost_catalogue_is_told(self):
@@ -178,7 +186,7 @@ class Volumes(unittest.TestCase):
 
     def test_one_process_changes_a_volume(self):
         self.atlas('pack', self.volume, self.tree)
-        with open(self.volume, 'r+b') as f:
+        with open(self.path('v'), 'r+b') as f:
             fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
             self.atlas('add', self.volume, self.tree, status=1, says='another process')
             self.atlas('pack', self.volume, self.tree, status=1, says='another process')
@@ -204,7 +212,8 @@ class Volumes(unittest.TestCase):
         self.assertFalse([name for name in os.listdir(self.dir) if '.new-' in name])
 
     def test_usage(self):
-        for args in (['pack'], ['pack', 'x'], ['pack', 'x', 'y', 'z'], ['verify'], ['ls'],
+        for args in (['pack'], ['pack', 'x'], ['verify'], ['ls'], ['pack', '--volume'],
+                     ['pack', '--volume', 'x', 'y', 'z'], ['add', '--volume', 'x'],
                      ['rm', 'x'], ['add', 'x'], ['export', 'x'], ['ls', '-q', 'x']):
             self.atlas(*args, status=2, says='usage: atlas ' + args[0])
         for command in ('pack', 'add', 'rm', 'ls', 'verify', 'export'):
@@ -259,6 +268,120 @@ class Volumes(unittest.TestCase):
         with open(device, 'wb') as f:
             f.write(b'\0' * 65536 + b'_BHRfS_M' + b'\0' * 60000)
         self.atlas('pack', device, self.tree, status=1, says='wipefs')
+
+
+class SimVolumes(Volumes):
+    """The same on a disk behind our NVMe driver. What is about files as such is left out."""
+
+    test_a_volume_does_not_pack_itself_nor_links = None
+    test_an_interrupted_pack_leaves_nothing = None
+    test_a_terminal_shows_progress = None
+    test_a_block_device_holds_a_volume = None
+    test_usage = None
+
+    def spec(self, *names):
+        return 'sim:%s,size=16M,seed=1,delay=1us-50us' % self.path(*names)
+
+    def test_a_disk_is_as_large_as_it_is(self):
+        self.volume = self.volume.replace('16M', '8M')
+        self.atlas('pack', self.volume, self.tree)
+        self.file('more/large', random.Random(1).randbytes(4 << 20))
+        self.atlas('add', self.volume, self.path('more'), status=1, says='no room')
+        self.atlas('verify', self.volume)
+        self.atlas('rm', self.volume, '/big.bin')
+        self.atlas('add', self.volume, self.path('more'), status=1, says='no room')  # not yet free
+        self.atlas('rm', self.volume, '/b.bin')
+        self.atlas('add', self.volume, self.path('more'))
+        self.assertIn('/large', self.names())
+        self.assertEqual(os.path.getsize(self.path('v')), 8 << 20)
+
+    def test_disks_that_fail_are_told(self):
+        self.atlas('pack', self.volume, self.tree)
+        disk = 'sim:' + self.path('v')
+        for option, says in {'remove=0s': 'no device answers', 'ns=7': 'no namespace 7',
+                             'ready=never': 'never became ready', 'error=1': 'cannot',
+                             'delay=soon': 'delay= takes a time', 'what=1': 'no option'}.items():
+            self.atlas('ls', disk + ',' + option, status=1, says=says)
+        self.atlas('ls', 'vfio:9999:99:99.9', status=1, says='9999:99:99.9')
+        self.atlas('ls', 'sim:' + self.path('none'), status=1, says='does not exist')
+
+
+class SeveralVolumes(Case):
+    """One volume over three: two disks and a file."""
+
+    def setUp(self):
+        super().setUp()
+        self.all = ['sim:%s,size=16M' % self.path('a'), self.path('b'),
+                    'sim:%s,size=16M,block=512' % self.path('c')]
+        self.options = [word for v in self.all for word in ('--volume', v)]
+        for i in range(30):
+            self.file('tree/segments/%02d.m4s' % i, random.Random(i).randbytes(20000), 1700000000)
+
+    def listed(self, *volumes):
+        return self.atlas('ls', *volumes).splitlines()
+
+    def test_objects_are_spread(self):
+        self.assertIn('packed 37 objects', self.atlas('pack', *self.all, self.tree))
+        parts = [self.listed(v) for v in self.all]
+        self.assertEqual(sorted(sum(parts, []), key=os.fsencode), self.listed(*self.all))
+        segments = [sum('segments' in name for name in part) for part in parts]
+        self.assertEqual(sum(segments), 30)
+        self.assertEqual(parts[1], ['/big.bin'])  # it alone is more than all others
+        self.assertIn('37 objects, 6.0 MB: 0 damaged', self.atlas('verify', *self.all))
+        self.atlas('export', *self.all, self.path('out'))
+        self.assert_same_tree(self.tree, self.path('out'))
+
+    def test_disks_fill_evenly(self):
+        self.atlas('pack', *self.all, os.path.join(self.tree, 'segments'))
+        self.assertEqual([len(self.listed(v)) for v in self.all], [10, 10, 10])
+        self.assertEqual(self.listed(self.all[0])[:2], ['/00.m4s', '/03.m4s'])
+
+    def test_objects_stay_where_they_are(self):
+        self.atlas('pack', *self.all, self.tree)
+        before = [self.listed(v) for v in self.all]
+        self.file('again/segments/07.m4s', b'now shorter')
+        self.file('again/new', b'new')
+        self.atlas('add', *self.options, self.path('again'))
+        after = [self.listed(v) for v in self.all]
+        self.assertEqual([[n for n in part if n != '/new'] for part in after], before)
+        self.atlas('export', *self.options, self.path('out'))
+        with open(self.path('out/segments/07.m4s'), 'rb') as f:
+            self.assertEqual(f.read(), b'now shorter')
+        self.atlas('rm', *self.options, '/segments/')
+        self.assertEqual(len(self.listed(*self.all)), len(SIZES) + 1)
+        self.atlas('rm', *self.options, '/gone', status=1, says='nothing was removed')
+        self.atlas('verify', *self.options)
+
+    def test_what_two_hold_is_shown_once(self):
+        self.file('one/x', b'first')
+        self.file('two/x', b'second')
+        self.atlas('pack', self.all[0], self.path('one'))
+        self.atlas('pack', self.all[1], self.path('two'))
+        self.assertEqual(self.listed(*self.all[:2]), ['/x'])
+        self.atlas('export', *self.all[:2], self.path('out'))
+        with open(self.path('out/x'), 'rb') as f:
+            self.assertEqual(f.read(), b'first')
+        self.atlas('rm', *self.options[:4], '/x')
+        self.assertEqual(self.listed(*self.all[:2]), [])
+
+    def test_who_has_room_gets_it(self):
+        small = 'sim:%s,size=1M' % self.path('small')
+        os.makedirs(self.path('one'))
+        shutil.copy(self.path('tree/big.bin'), self.path('one'))
+        self.atlas('pack', small, self.all[0], self.path('one'))
+        self.assertEqual(self.listed(small), [])
+        self.assertEqual(self.listed(self.all[0]), ['/big.bin'])
+        self.atlas('pack', small, 'sim:%s,size=1M' % self.path('other'), self.tree, status=1,
+                   says='no room')
+
+    def test_all_of_them_or_none(self):
+        self.file('b', b'precious' * 1000)
+        self.file('small/x', b'x')
+        self.atlas('pack', self.path('d'), self.path('small'))
+        self.atlas('pack', self.path('d'), self.path('b'), self.tree, status=1, says='no volume')
+        self.assertEqual(self.listed(self.path('d')), ['/x'])
+        self.atlas('pack', self.all[0], self.all[0], self.tree, status=1, says='twice')
+        self.atlas('ls', self.path('d'), self.path('nowhere'), status=1, says='nowhere')
 
 
 if __name__ == '__main__':

@@ -122,10 +122,18 @@ static uint32_t responses_max(const struct worker_config *config)
     return config->limits.conns * RESPONSES_FACTOR;
 }
 
+size_t worker_disk_arena_bytes(const struct worker_config *config)
+{
+    uint64_t chunk = config->read_bytes + MEM_CHUNK_HEADROOM + 2 * PAGE_BYTES;
+
+    return 1024 * 1024 /* the tables of queues */
+           + diskmap_arena_bytes(config->set, config->disk_depth) +
+           config->chunk_count * (chunk + sizeof(struct mem_chunk) + 64);
+}
+
 size_t worker_arena_bytes(const struct worker_config *config)
 {
     uint64_t conns = config->limits.conns;
-    uint64_t chunk = config->read_bytes + MEM_CHUNK_HEADROOM + 2 * PAGE_BYTES;
 
     return 32ull * 1024 * 1024 /* the port's buffers, neighbours, rings */
            + tcp_reasm_bytes(tcp_config_default().reasm_max) +
@@ -135,8 +143,8 @@ size_t worker_arena_bytes(const struct worker_config *config)
            responses_max(config) * (sizeof(struct response) + 64) +
            MULTIS_MAX * (sizeof(struct http1_ranges) + 64) +
            (config->redirect_https ? LOCATIONS_MAX * (LOCATION_BYTES_MAX + 64) : 0) +
-           secure_arena_bytes(config) +
-           config->chunk_count * (chunk + sizeof(struct stream_read) + 64);
+           secure_arena_bytes(config) + config->chunk_count * sizeof(struct stream_read) +
+           CACHE_LINE + (config->disk_arena ? 0 : worker_disk_arena_bytes(config));
 }
 
 static int open_pools(struct worker *w)
@@ -144,7 +152,7 @@ static int open_pools(struct worker *w)
     const struct worker_config *c = &w->config;
     int rc;
 
-    rc = mem_chunks_init(&w->chunks, c->arena, c->read_bytes, c->chunk_count);
+    rc = mem_chunks_init(&w->chunks, c->disk_arena, c->read_bytes, c->chunk_count);
     if (rc < 0)
         return rc;
     w->reads = mem_arena_alloc(c->arena, c->chunk_count * sizeof(*w->reads), CACHE_LINE);
@@ -235,7 +243,7 @@ static int open_disk(struct worker *w, char *why, size_t why_bytes)
 {
     const struct worker_config *c = &w->config;
     struct diskmap_config disk = {
-        .arena = c->arena, .depth = c->disk_depth, .fault = c->disk_fault};
+        .arena = c->disk_arena, .depth = c->disk_depth, .fault = c->disk_fault};
 
     mem_chunks_region(&w->chunks, &disk.buffers, &disk.buffers_bytes);
     return diskmap_open(&w->dm, c->set, &disk, why, why_bytes);
@@ -250,6 +258,8 @@ int worker_open(struct worker **out, const struct worker_config *config, uint64_
     if (!w)
         goto no_memory;
     w->config = *config;
+    if (!config->disk_arena)
+        w->config.disk_arena = config->arena;
     w->port = config->port;
     w->epoch_s = config->epoch_s;
     w->now_ns = now_ns;

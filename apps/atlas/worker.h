@@ -64,7 +64,8 @@ struct worker_limits {
 
 struct worker_config {
     struct mem_arena *arena;
-    struct nmio_port *port; /* the worker closes it */
+    struct mem_arena *disk_arena; /* for what disks write to (diskmap_set_arena); NULL: the arena */
+    struct nmio_port *port;       /* the worker closes it */
     struct diskmap_set *set;
     const struct diskmap_fault_config *disk_fault; /* or NULL */
     uint32_t disk_depth;
@@ -263,5 +264,7 @@ void worker_set_tls(struct worker *worker, struct tls_ctx *ctx);
 int worker_tls_fd(const struct worker *worker);
 /* The most memory that a worker with this configuration takes from its arena. */
 size_t worker_arena_bytes(const struct worker_config *config);
+/* And from its disk_arena. */
+size_t worker_disk_arena_bytes(const struct worker_config *config);
 
 #endif

@@ -45,7 +45,7 @@ static void an_object_costs_at_most_its_share(void **state)
 
     worker_dir(&w);
     spec = worker_path(&w, "v");
-    assert_int_equal(diskmap_medium_open(&m, spec, true, true, w.why, sizeof(w.why)), 0);
+    assert_int_equal(diskmap_medium_open(&m, NULL, spec, true, true, w.why, sizeof(w.why)), 0);
     assert_int_equal(diskmap_volume_create(&v, m, w.why, sizeof(w.why)), 0);
     for (uint64_t i = 0; i < objects; i++) {
         object_path(path, sizeof(path), i);
@@ -57,7 +57,7 @@ static void an_object_costs_at_most_its_share(void **state)
     print_message("made %llu objects in %.2f s\n", (unsigned long long)objects, seconds() - start);
 
     start = seconds();
-    assert_int_equal(diskmap_set_open_volumes(&w.set, &spec, 1, w.why, sizeof(w.why)), 0);
+    assert_int_equal(diskmap_set_open_volumes(&w.set, NULL, &spec, 1, w.why, sizeof(w.why)), 0);
     print_message("loaded in %.2f s, %.1f bytes of memory for each besides its path\n",
                   seconds() - start, (double)set_bytes(w.set) / (double)objects);
     assert_int_equal(diskmap_set_objects(w.set), objects);

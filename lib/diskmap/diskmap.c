@@ -5,35 +5,47 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
+#include "disks.h"
 #include "priv.h"
 
 #define DEPTH_MAX 16384 /* half of what a ring can have */
 
 const struct stat_desc diskmap_stat_descs[] = {DISKMAP_STATS(STAT_DESC, struct diskmap_stats){0}};
 
-enum { DEVICE_DISK, DEVICE_RAM, DEVICES };
+enum { DEVICE_DISK, DEVICE_RAM, DEVICE_NVME, DEVICES };
 
 struct diskmap {
     const struct diskmap_set *set;
     struct device *devices[DEVICES]; /* NULL: none of the volumes needs it */
     const struct object
-        *objects;      /* the set's, or a copy whose bytes cannot be had but by reading */
-    struct root *root; /* NULL: volumes */
+        *objects;        /* the set's, or a copy whose bytes cannot be had but by reading */
+    struct root *root;   /* NULL: volumes */
+    struct device *nvme; /* the NVMe disks, without any faults in front; or NULL */
     uint32_t depth;
     uint32_t at_device;
     struct diskmap_read *held_first,
         *held_last; /* what does not fit the device's queue, in order */
     struct diskmap_stats stats;
     struct hist latency;
+    int wait_fd,
+        wait_nvme_fd; /* an epoll descriptor over files and NVMe disks, if there are both */
     // Needed at the end only.
     struct object *objects_copy;
 };
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static int disk_open(struct diskmap *dm, const struct diskmap_config *config)
+static int volume_device(const struct diskmap_set *set, uint32_t i)
+{
+    const struct set_volume *v = &set->volumes[i];
+
+    return v->ram ? DEVICE_RAM : v->disk ? DEVICE_NVME : DEVICE_DISK;
+}
+
+static int files_open(struct diskmap *dm, const struct diskmap_config *config)
 {
     const struct diskmap_set *set = dm->set;
     uint32_t slots = set->root_fd >= 0 ? ROOT_OBJECTS_MAX : set->volume_count;
@@ -48,7 +60,7 @@ static int disk_open(struct diskmap *dm, const struct diskmap_config *config)
     for (uint32_t i = 0; !rc && i < set->volume_count; i++) {
         int fd;
 
-        if (!set->volumes[i].medium)
+        if (volume_device(set, i) != DEVICE_DISK)
             continue;
         fd = dup(medium_fd(set->volumes[i].medium));
         rc = fd < 0 ? -errno : disk->ops->slot_set(disk, i, fd);
@@ -59,10 +71,29 @@ static int disk_open(struct diskmap *dm, const struct diskmap_config *config)
 /* Which devices the set's volumes need. */
 static void devices_needed(const struct diskmap_set *set, bool needed[DEVICES])
 {
+    memset(needed, 0, DEVICES * sizeof(*needed));
     needed[DEVICE_DISK] = set->root_fd >= 0;
-    needed[DEVICE_RAM] = false;
     for (uint32_t i = 0; i < set->volume_count; i++)
-        needed[set->volumes[i].ram ? DEVICE_RAM : DEVICE_DISK] = true;
+        needed[volume_device(set, i)] = true;
+}
+
+/* Where both kinds are waited for. */
+static int wait_open(struct diskmap *dm)
+{
+    struct device *disk = dm->devices[DEVICE_DISK], *nvme = dm->devices[DEVICE_NVME];
+    int fds[2] = {disk->ops->fd(disk), nvme->ops->fd(nvme)};
+
+    dm->wait_nvme_fd = fds[1];
+    dm->wait_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (dm->wait_fd < 0)
+        return -errno;
+    for (size_t i = 0; i < array_len(fds); i++) {
+        struct epoll_event event = {.events = EPOLLIN};
+
+        if (fds[i] >= 0 && epoll_ctl(dm->wait_fd, EPOLL_CTL_ADD, fds[i], &event))
+            return -errno;
+    }
+    return 0;
 }
 
 /* Every device behind its own faults, every object without the short way to its bytes. */
@@ -89,16 +120,25 @@ static int faults_open(struct diskmap *dm, const struct diskmap_config *config)
     return 0;
 }
 
-static int devices_open(struct diskmap *dm, const struct diskmap_config *config)
+static int devices_open(struct diskmap *dm, const struct diskmap_config *config, char *why,
+                        size_t why_bytes)
 {
     bool needed[DEVICES];
     int rc = 0;
 
     devices_needed(dm->set, needed);
     if (needed[DEVICE_DISK])
-        rc = disk_open(dm, config);
+        rc = files_open(dm, config);
     if (!rc && needed[DEVICE_RAM])
         rc = ram_open(&dm->devices[DEVICE_RAM], dm->set, config);
+    if (!rc && needed[DEVICE_NVME]) {
+        rc = nvme_device_open(&dm->devices[DEVICE_NVME], dm->set, config, why, why_bytes);
+        dm->nvme = dm->devices[DEVICE_NVME];
+    }
+    if (!rc && dm->nvme && dm->devices[DEVICE_DISK])
+        rc = wait_open(dm);
+    else if (!rc && dm->nvme)
+        stat_set(&dm->stats.registered, 1);
     if (!rc && config->fault)
         rc = faults_open(dm, config);
     if (!rc && dm->set->root_fd >= 0)
@@ -125,19 +165,27 @@ int diskmap_open(struct diskmap **out, struct diskmap_set *set, const struct dis
     dm->set = set;
     dm->objects = set->objects;
     dm->depth = config->depth;
-    rc = devices_open(dm, config);
-    if (rc) {
+    dm->wait_fd = -1;
+    why[0] = '\0';
+    rc = devices_open(dm, config, why, why_bytes);
+    if (rc)
         diskmap_close(dm);
+    if (rc && !why[0])
         snprintf(why, why_bytes, "cannot open the disk's queue: %s",
                  rc == -ENOMEM ? "not enough memory: enlarge the arena, or raise the limit on "
                                  "locked memory (ulimit -l)"
                  : rc == -EPERM || rc == -ENOSYS
                      ? "io_uring is not allowed here: see /proc/sys/kernel/io_uring_disabled"
                      : strerror(-rc));
-        return rc;
-    }
-    *out = dm;
-    return 0;
+    if (!rc)
+        *out = dm;
+    return rc;
+}
+
+size_t diskmap_arena_bytes(const struct diskmap_set *set, uint32_t depth)
+{
+    // The tables of the other devices are small change beside what a worker has to spare.
+    return nvme_device_bytes(set, depth);
 }
 
 void diskmap_close(struct diskmap *dm)
@@ -146,10 +194,19 @@ void diskmap_close(struct diskmap *dm)
         if (dm->devices[i])
             dm->devices[i]->ops->close(dm->devices[i]);
     }
+    if (dm->wait_fd >= 0)
+        close(dm->wait_fd);
     free(dm->objects_copy);
 }
 
 /* --- objects ---------------------------------------------------------------------------------- */
+
+static bool object_is_lost(const struct diskmap *dm, const struct object *o)
+{
+    const struct disk *disk = dm->set->volumes[o->slot].disk;
+
+    return disk && disk_is_lost(disk);
+}
 
 int diskmap_find(struct diskmap *dm, const char *path, size_t len,
                  const struct diskmap_object **object)
@@ -163,6 +220,8 @@ int diskmap_find(struct diskmap *dm, const char *path, size_t len,
     i = set_find(dm->set, path, len);
     if (i == PATHMAP_NONE)
         return -ENOENT;
+    if (unlikely(dm->nvme) && object_is_lost(dm, &dm->objects[i]))
+        return -ENODEV;
     *object = &dm->objects[i].pub;
     return 0;
 }
@@ -185,8 +244,7 @@ void diskmap_drop(struct diskmap *dm, const struct diskmap_object *object)
 static void read_start(struct diskmap *dm, struct diskmap_read *read, uint64_t now_ns)
 {
     uint32_t slot = object_of(read->object)->slot;
-    bool ram = !dm->root && dm->set->volumes[slot].ram;
-    struct device *device = dm->devices[ram ? DEVICE_RAM : DEVICE_DISK];
+    struct device *device = dm->devices[dm->root ? DEVICE_DISK : volume_device(dm->set, slot)];
 
     dm->at_device++;
     device->ops->read(device, read, now_ns);
@@ -249,7 +307,7 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
 {
     uint32_t count = 0;
 
-    if (dm->at_device == 0) /* and so none is held back */
+    if (dm->at_device == 0 && !dm->nvme) /* and so none is held back */
         return 0;
     for (int i = 0; i < DEVICES; i++) {
         struct device *device = dm->devices[i];
@@ -262,6 +320,8 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
         if (done[i]->result)
             stat_inc(&dm->stats.read_errors);
     }
+    if (dm->nvme)
+        stat_set(&dm->stats.disks_lost, nvme_device_lost(dm->nvme));
     dm->at_device -= count;
     stat_set(&dm->stats.inflight, dm->stats.inflight - count);
     held_start(dm, now_ns);
@@ -270,9 +330,18 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
 
 int diskmap_fd(struct diskmap *dm)
 {
-    struct device *disk = dm->devices[DEVICE_DISK];
+    struct device *disk = dm->devices[DEVICE_DISK], *nvme = dm->devices[DEVICE_NVME];
+    int fd = -1;
 
-    return disk ? disk->ops->fd(disk) : -1;
+    if (disk)
+        fd = disk->ops->fd(disk);
+    if (!nvme)
+        return fd;
+    if (!disk)
+        return nvme->ops->fd(nvme);
+    // Another than its usual one: it has something already.
+    fd = nvme->ops->fd(nvme);
+    return fd == dm->wait_nvme_fd ? dm->wait_fd : fd;
 }
 
 uint64_t diskmap_next_ns(const struct diskmap *dm)
@@ -284,6 +353,11 @@ uint64_t diskmap_next_ns(const struct diskmap *dm)
             next = min_u64(next, dm->devices[i]->ops->next_ns(dm->devices[i]));
     }
     return next;
+}
+
+bool diskmap_news(struct diskmap *dm, char *text, size_t bytes)
+{
+    return dm->nvme && nvme_device_news(dm->nvme, text, bytes);
 }
 
 const struct diskmap_stats *diskmap_stats(const struct diskmap *dm)

@@ -33,20 +33,63 @@
 #define DISKMAP_BLOCK_BYTES 4096
 #define DISKMAP_PATH_MAX    1024 /* longest object path, "/" included, without the final NUL */
 
+/* --- NVMe disks that this process drives itself ---------------------------------------------- */
+
+/*
+ * "vfio:0000:01:00.0" is a controller that is bound to vfio-pci, "diskmap:NAME" one that our kernel
+ * module administers, "sim:PATH" one in software whose medium is a file. ",ns=N" behind it means
+ * another than its first namespace. A controller is brought up when the first volume on it is
+ * opened, shared by all that lie on it, and shut down when the last of them is closed.
+ *
+ * Waiting for a controller takes time, and libraries read no clock.
+ */
+struct diskmap_disks;
+
+struct diskmap_disks_config {
+    uint64_t (*now_ns)(void *arg); /* the same time as every now_ns here */
+    /* Returns when `fd` (-1: none) is readable or the time has come, or earlier. */
+    void (*wait)(void *arg, int fd, uint64_t until_ns);
+    void *arg;
+    uint32_t workers;    /* diskmaps open at a time; 0: 1 */
+    uint32_t depth;      /* commands in flight per controller and worker; 0: 128 */
+    uint64_t timeout_ns; /* of a command, before it is aborted; 0: 5 s */
+};
+
+must_check int diskmap_disks_open(struct diskmap_disks **out,
+                                  const struct diskmap_disks_config *config); /* -ENOMEM */
+void diskmap_disks_close(struct diskmap_disks *disks); /* after what was opened with it */
+bool diskmap_spec_is_disk(const char *spec);           /* it begins like one of these */
+
 /* --- what is served ------------------------------------------------------------------------- */
 
 struct diskmap_set;
 
-/* specs: a file or block device with a volume, or "ram:PATH": a volume held in memory. 0 or -errno;
- * `why` (at least 256 bytes) receives a sentence that says what is wrong and what to do. */
-must_check int diskmap_set_open_volumes(struct diskmap_set **out, const char *const *specs,
-                                        size_t count, char *why, size_t why_bytes);
+/* specs: a file or block device with a volume, an NVMe disk (see below), or "ram:" and one of
+ * these: a volume held in memory. 0 or -errno; `why` (at least 256 bytes) receives a sentence that
+ * says what is wrong and what to do. `disks` may be NULL where there are to be no NVMe disks. */
+must_check int diskmap_set_open_volumes(struct diskmap_set **out, struct diskmap_disks *disks,
+                                        const char *const *specs, size_t count, char *why,
+                                        size_t why_bytes);
 /* A directory tree as it lies. Names that lead out of it (.., symbolic links) are not found. */
 must_check int diskmap_set_open_root(struct diskmap_set **out, const char *dir, char *why,
                                      size_t why_bytes);
-/* After every worker has closed its diskmap. */
+/* After every worker has closed its diskmap; before its arena, which NVMe disks may know. */
 void diskmap_set_close(struct diskmap_set *set);
+/* For one worker's buffers and diskmap_config.arena, where every NVMe disk of the set can reach it,
+ * and the only memory that they reach; the caller closes it. *out is NULL if there are none. */
+must_check int diskmap_set_arena(const struct diskmap_set *set, size_t bytes,
+                                 struct mem_arena **out, char *why, size_t why_bytes);
 uint64_t diskmap_set_objects(const struct diskmap_set *set); /* 0 for a directory tree */
+
+struct diskmap_disk {
+    const char *model, *serial;
+    uint32_t ns_id;
+    uint64_t bytes;
+    uint64_t resets; /* of its controller, since the set was opened */
+    bool lost;
+};
+/* The NVMe disk of a volume, by the volume's place among the specs; false: it is on none. */
+bool diskmap_set_disk(const struct diskmap_set *set, size_t volume, struct diskmap_disk *out);
 
 /* --- one worker's I/O ----------------------------------------------------------------------- */
 
@@ -64,7 +107,7 @@ struct diskmap_fault_config {
 };
 
 struct diskmap_config {
-    struct mem_arena *arena; /* for its own tables */
+    struct mem_arena *arena; /* for its own tables; see diskmap_set_arena */
     void *buffers;           /* all reads go into this region; registered with the device */
     size_t buffers_bytes;
     uint32_t depth; /* reads in flight at most, a power of two; more are held back in order */
@@ -79,7 +122,8 @@ struct diskmap_config {
     X(t, inflight_high, "highest number of reads in flight")                                       \
     X(t, doorbells, "submissions to the device")                                                   \
     X(t, held_back, "reads that had to wait because the device's queue was full")                  \
-    X(t, registered, "1: the buffers are registered with the kernel, 0: pinned for each read")
+    X(t, registered, "1: the buffers are registered with the kernel, 0: pinned for each read")     \
+    X(t, disks_lost, "disks that this worker was the first to find lost")
 struct diskmap_stats {
     DISKMAP_STATS(STAT_FIELD, )
 };
@@ -87,6 +131,8 @@ extern const struct stat_desc diskmap_stat_descs[];
 
 must_check int diskmap_open(struct diskmap **out, struct diskmap_set *set,
                             const struct diskmap_config *config, char *why, size_t why_bytes);
+/* Of the arena, for its tables; without `buffers`. */
+size_t diskmap_arena_bytes(const struct diskmap_set *set, uint32_t depth);
 /* Waits for the reads in flight: their buffers are the caller's again when it returns. Called by
  * the thread that read; a diskmap may be opened by another one than that. */
 void diskmap_close(struct diskmap *dm);
@@ -106,7 +152,7 @@ struct diskmap_object {
 /*
  * `path` starts with '/', is normalised (no empty, "." or ".." segment) and need not end with NUL.
  * 0, -ENOENT, -EISDIR (a directory tree's directory: try its index), -ENAMETOOLONG, -EACCES,
- * -EMFILE or -ENOMEM (too many objects pinned at once), -EIO.
+ * -EMFILE or -ENOMEM (too many objects pinned at once), -ENODEV (its disk is lost), -EIO.
  */
 must_check int diskmap_find(struct diskmap *dm, const char *path, size_t len,
                             const struct diskmap_object **object);
@@ -145,6 +191,8 @@ int diskmap_fd(struct diskmap *dm);
  * itself. */
 uint64_t diskmap_next_ns(const struct diskmap *dm);
 
+/* What the operator has to know of the disks: true once for each thing, with a line of text. */
+bool diskmap_news(struct diskmap *dm, char *text, size_t bytes);
 const struct diskmap_stats *diskmap_stats(const struct diskmap *dm);
 const struct hist *diskmap_latency(const struct diskmap *dm); /* posted to reaped */
 
@@ -200,6 +248,8 @@ struct diskmap_entry {
 uint64_t diskmap_volume_count(const struct diskmap_volume *volume);
 /* Sorted by path; false when i is past the end. */
 bool diskmap_volume_entry(struct diskmap_volume *volume, uint64_t i, struct diskmap_entry *entry);
+bool diskmap_volume_find(const struct diskmap_volume *volume, const char *path,
+                         struct diskmap_entry *entry);
 /* Reads the object back and compares its checksum; `sink` (may be NULL) receives the bytes. 0,
  * -EBADMSG when they are not what was packed, or the sink's error. */
 must_check int diskmap_volume_verify(struct diskmap_volume *volume,
@@ -208,12 +258,13 @@ must_check int diskmap_volume_verify(struct diskmap_volume *volume,
                                      void *arg);
 
 /*
- * The medium that is a file or block device. `writable` locks it against other writers (-EBUSY)
- * and, for a block device, against being mounted; otherwise it is marked as in use. `create` makes
- * a file that is not there, and leaves one that is there as it is.
+ * The medium that is a file, a block device or an NVMe disk. `writable` locks it against other
+ * writers (-EBUSY) and, for a block device, against being mounted; otherwise it is marked as in
+ * use. `create` makes a file that is not there, and leaves one that is there as it is.
  */
-must_check int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writable,
-                                   bool create, char *why, size_t why_bytes);
+must_check int diskmap_medium_open(struct diskmap_medium **out, struct diskmap_disks *disks,
+                                   const char *spec, bool writable, bool create, char *why,
+                                   size_t why_bytes);
 void diskmap_medium_close(struct diskmap_medium *medium);
 
 enum diskmap_holds {

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disks.h"
 #include "priv.h"
 
 #define LOCK_WRITER     0
@@ -136,7 +137,7 @@ static int lock_byte(int fd, int command, int type, int byte)
 
 static bool medium_in_use(struct diskmap_medium *medium)
 {
-    return lock_byte(medium_of(medium)->fd, F_OFD_GETLK, F_WRLCK, LOCK_READERS) != 0;
+    return medium_file_is_read(medium_of(medium)->fd);
 }
 
 static int medium_size(int fd, uint64_t *bytes)
@@ -186,8 +187,31 @@ static int open_failed(int rc, const char *path, bool writable, bool create, cha
     return rc;
 }
 
-int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writable, bool create,
-                        char *why, size_t why_bytes)
+int medium_file_open(const char *path, bool writable, bool create, uint64_t *bytes, char *why,
+                     size_t why_bytes)
+{
+    int fd = medium_open_fd(path, writable, create), rc;
+
+    if (fd < 0)
+        return open_failed(fd, path, writable, create, why, why_bytes);
+    rc = medium_size(fd, bytes);
+    if (!rc && writable)
+        rc = lock_byte(fd, F_OFD_SETLK, F_WRLCK, LOCK_WRITER);
+    else if (!rc)
+        rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_READERS);
+    if (!rc)
+        return fd;
+    close(fd);
+    return open_failed(rc, path, writable, create, why, why_bytes);
+}
+
+bool medium_file_is_read(int fd)
+{
+    return lock_byte(fd, F_OFD_GETLK, F_WRLCK, LOCK_READERS) != 0;
+}
+
+static int file_open(struct diskmap_medium **out, const char *path, bool writable, bool create,
+                     char *why, size_t why_bytes)
 {
     struct medium *m = calloc(1, sizeof(*m));
     int rc = -ENOMEM;
@@ -199,28 +223,29 @@ int diskmap_medium_open(struct diskmap_medium **out, const char *path, bool writ
                                      .sync = medium_sync,
                                      .resize = medium_resize,
                                      .in_use = medium_in_use};
-    rc = m->fd = medium_open_fd(path, writable, create);
-    if (rc < 0)
-        goto free_medium;
-    rc = medium_size(m->fd, &m->pub.bytes);
-    if (!rc && writable)
-        rc = lock_byte(m->fd, F_OFD_SETLK, F_WRLCK, LOCK_WRITER);
-    else if (!rc)
-        rc = lock_byte(m->fd, F_OFD_SETLK, F_RDLCK, LOCK_READERS);
-    if (rc)
-        goto close_fd;
+    rc = m->fd = medium_file_open(path, writable, create, &m->pub.bytes, why, why_bytes);
+    if (rc < 0) {
+        free(m);
+        return rc;
+    }
     *out = &m->pub;
     return 0;
+}
 
-close_fd:
-    close(m->fd);
-free_medium:
-    free(m);
-    return open_failed(rc, path, writable, create, why, why_bytes);
+int diskmap_medium_open(struct diskmap_medium **out, struct diskmap_disks *disks, const char *spec,
+                        bool writable, bool create, char *why, size_t why_bytes)
+{
+    if (diskmap_spec_is_disk(spec))
+        return medium_nvme_open(out, disks, spec, writable, create, why, why_bytes);
+    return file_open(out, spec, writable, create, why, why_bytes);
 }
 
 void diskmap_medium_close(struct diskmap_medium *medium)
 {
+    if (medium_is_nvme(medium)) {
+        medium_nvme_close(medium);
+        return;
+    }
     close(medium_of(medium)->fd);
     free(medium_of(medium));
 }

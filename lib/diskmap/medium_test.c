@@ -11,7 +11,8 @@
 static int medium_open(struct worker *w, struct diskmap_medium **m, const char *name, bool writable,
                        bool create)
 {
-    return diskmap_medium_open(m, worker_path(w, name), writable, create, w->why, sizeof(w->why));
+    return diskmap_medium_open(m, NULL, worker_path(w, name), writable, create, w->why,
+                               sizeof(w->why));
 }
 
 static void one_process_writes_and_knows_of_readers(void **state)

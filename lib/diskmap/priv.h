@@ -24,8 +24,11 @@ static inline const struct object *object_of(const struct diskmap_object *pub)
     return container_of(pub, struct object, pub);
 }
 
+struct disk;
+
 struct set_volume {
     struct diskmap_medium *medium; /* NULL: in memory only */
+    struct disk *disk;             /* the medium's, if that is NVMe; or NULL */
     uint8_t *ram;                  /* the whole volume, or NULL */
     size_t ram_bytes;
     uint32_t align;
@@ -49,6 +52,10 @@ uint32_t set_find(const struct diskmap_set *set, const char *path, size_t len); 
 size_t set_bytes(const struct diskmap_set *set);
 
 int medium_fd(struct diskmap_medium *medium);
+/* A file or block device, locked: the descriptor or -errno, and why. */
+must_check int medium_file_open(const char *path, bool writable, bool create, uint64_t *bytes,
+                                char *why, size_t why_bytes);
+bool medium_file_is_read(int fd); /* by anybody who opened it for that */
 /* Switches the page cache off where the file system can do without; the granularity of reads. */
 uint32_t direct_enable(int fd);
 
@@ -80,6 +87,15 @@ must_check int uring_open(struct device **out, const struct diskmap_config *conf
                           bool *registered);
 must_check int ram_open(struct device **out, const struct diskmap_set *set,
                         const struct diskmap_config *config);
+/* For the volumes of the set that lie on NVMe disks. */
+must_check int nvme_device_open(struct device **out, const struct diskmap_set *set,
+                                const struct diskmap_config *config, char *why, size_t why_bytes);
+/* The most that it takes of the arena. */
+size_t nvme_device_bytes(const struct diskmap_set *set, uint32_t depth);
+/* Disks that this one was the first to find lost; and what there is to say of them since the last
+ * time that it was asked, or false. */
+uint32_t nvme_device_lost(const struct device *dev);
+bool nvme_device_news(struct device *dev, char *text, size_t bytes);
 /* Takes `inner` over. */
 must_check int fault_open(struct device **out, struct device *inner,
                           const struct diskmap_config *config);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * read_test.c - reading volumes: from a disk, from memory, through faults.
+ * read_test.c - reading volumes: from a file, from NVMe disks, from memory, through faults.
+ *
+ * What holds for a file holds for an NVMe disk: these tests are run for both.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -19,21 +21,34 @@ static const uint64_t sizes[] = {1,     511,     512,       513,     4095, 4096,
 
 #define SEED 100
 
+/* How a volume in a file is named. */
+static const char from_file[] = "%s", from_ram[] = "ram:%s";
+/* At once, and slowly and in another order. */
+static const char from_sim[] = "sim:%s";
+/* More commands than a queue takes, since none may be long. */
+static const char from_slow_sim[] = "sim:%s,seed=5,delay=1us-90us,block=512,mdts=1";
+
 static void set_open(struct worker *w, const char *spec)
 {
-    if (diskmap_set_open_volumes(&w->set, &spec, 1, w->why, sizeof(w->why)))
+    if (diskmap_set_open_volumes(&w->set, w->disks, &spec, 1, w->why, sizeof(w->why)))
         fail_msg("%s", w->why);
     assert_string_equal(w->why, "");
 }
 
-static void worker_begin(struct worker *w, bool ram)
+static const char *spec_of(const char *how, const char *path)
 {
-    char spec[160];
+    static char spec[256];
+    size_t len = strcspn(how, "%");
 
+    snprintf(spec, sizeof(spec), "%.*s%s%s", (int)len, how, path, how + len + 2);
+    return spec;
+}
+
+static void worker_begin(struct worker *w, const char *how)
+{
     worker_dir(w);
     worker_volume(w, "volume", sizes, array_len(sizes), SEED);
-    snprintf(spec, sizeof(spec), "%s%s", ram ? "ram:" : "", worker_path(w, "volume"));
-    set_open(w, spec);
+    set_open(w, spec_of(how, worker_path(w, "volume")));
 }
 
 static const struct diskmap_object *find(struct worker *w, const char *path)
@@ -76,11 +91,11 @@ static void read_randomly(struct worker *w, int rounds, uint64_t seed)
         for (uint32_t i = 0; i < count; i++) {
             reads[i] = (struct diskmap_read){.buf = w->buffers + i * TEST_BUFFER_BYTES};
             seeds[i] = draw(w, &reads[i], &rand);
-            diskmap_read(w->dm, &reads[i], 10);
+            diskmap_read(w->dm, &reads[i], worker_at(w, 10));
             if (rand_chance(&rand, 0.2))
-                diskmap_kick(w->dm, 10);
+                diskmap_kick(w->dm, worker_at(w, 10));
         }
-        diskmap_kick(w->dm, 10);
+        diskmap_kick(w->dm, worker_at(w, 10));
         assert_int_equal(worker_reap(w, done, count, 20), count);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t n = (uint32_t)(done[i] - reads);
@@ -92,7 +107,7 @@ static void read_randomly(struct worker *w, int rounds, uint64_t seed)
                 bytes_match(r->buf + diskmap_skew(r->object, r->off), seeds[n], r->off, r->len));
             reads[n].object = NULL; // it must not come twice
         }
-        assert_int_equal(diskmap_reap(w->dm, done, 1, 30), 0);
+        assert_int_equal(diskmap_reap(w->dm, done, 1, worker_at(w, 30)), 0);
     }
     assert_int_equal(diskmap_stats(w->dm)->inflight, 0);
     assert_int_equal(diskmap_stats(w->dm)->read_errors, 0);
@@ -103,7 +118,7 @@ static void a_disk_gives_the_bytes(void **state)
 {
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 64, NULL);
     assert_int_equal(diskmap_stats(w.dm)->registered, 1);
     assert_int_equal(diskmap_set_objects(w.set), array_len(sizes));
@@ -117,7 +132,7 @@ static void a_short_queue_holds_reads_back_in_order(void **state)
 {
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 4, NULL);
     read_randomly(&w, 60, 2);
     assert_true(diskmap_stats(w.dm)->held_back > 0);
@@ -130,7 +145,7 @@ static void memory_gives_the_bytes(void **state)
     const struct diskmap_object *o;
     struct worker w;
 
-    worker_begin(&w, true);
+    worker_begin(&w, from_ram);
     worker_open(&w, 4, NULL);
     read_randomly(&w, 60, 3);
     assert_int_equal(diskmap_fd(w.dm), -1);
@@ -152,7 +167,7 @@ static void what_is_not_there_is_not_found(void **state)
     char path[DISKMAP_PATH_MAX + 1] = "/";
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 4, NULL);
     assert_int_equal(diskmap_find(w.dm, "/nothing", 8, &o), -ENOENT);
     assert_int_equal(diskmap_find(w.dm, "/", 1, &o), -ENOENT);
@@ -165,20 +180,26 @@ static void what_is_not_there_is_not_found(void **state)
 static void the_descriptor_says_when_to_reap(void **state)
 {
     struct diskmap_read read = {.len = 60000}, *done;
+    uint64_t ns = 0;
     struct worker w;
     struct pollfd p;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 4, NULL);
+    // A controller makes the queues while it is turned.
+    while (diskmap_next_ns(w.dm) <= w.begun_ns + NS_PER_MS)
+        assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, ns += 1000)), 0);
     p = (struct pollfd){.fd = diskmap_fd(w.dm), .events = POLLIN};
     assert_int_equal(poll(&p, 1, 0), 0);
     read.object = find(&w, "/7");
     read.buf = w.buffers;
-    diskmap_read(w.dm, &read, 0);
-    diskmap_kick(w.dm, 0);
+    diskmap_read(w.dm, &read, worker_at(&w, 0));
+    diskmap_kick(w.dm, worker_at(&w, 0));
+    p.fd = diskmap_fd(w.dm);
     assert_int_equal(poll(&p, 1, 5000), 1);
-    assert_int_equal(diskmap_reap(w.dm, &done, 1, 5), 1);
-    assert_int_equal(diskmap_reap(w.dm, &done, 1, 5), 0);
+    assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, 5)), 1);
+    assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, 5)), 0);
+    p.fd = diskmap_fd(w.dm);
     assert_int_equal(poll(&p, 1, 0), 0);
     worker_end(&w);
 }
@@ -188,16 +209,16 @@ static void closing_waits_for_the_buffers(void **state)
     struct diskmap_read reads[TEST_BUFFERS];
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 16, NULL);
     for (int i = 0; i < TEST_BUFFERS; i++) {
         reads[i] = (struct diskmap_read){.object = find(&w, "/11"),
                                          .off = (uint64_t)i * 20000,
                                          .len = 100000,
                                          .buf = w.buffers + i * TEST_BUFFER_BYTES};
-        diskmap_read(w.dm, &reads[i], 0);
+        diskmap_read(w.dm, &reads[i], worker_at(&w, 0));
         if (i == 10)
-            diskmap_kick(w.dm, 0); // some in flight, some posted, some held back
+            diskmap_kick(w.dm, worker_at(&w, 0)); // some in flight, some posted, some held back
     }
     worker_close(&w);
     worker_end(&w);
@@ -214,7 +235,7 @@ static void the_thread_that_opens_need_not_be_the_one_that_reads(void **state)
     pthread_t thread;
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 16, NULL);
     assert_int_equal(pthread_create(&thread, NULL, read_elsewhere, &w), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -234,8 +255,8 @@ static void several_volumes_are_one_set(void **state)
     worker_volume(&w, "b", sizes, array_len(sizes), SEED);
     snprintf(ram, sizeof(ram), "ram:%s", worker_path(&w, "a"));
     specs[0] = ram;
-    specs[1] = worker_path(&w, "b");
-    assert_int_equal(diskmap_set_open_volumes(&w.set, specs, 2, w.why, 256), 0);
+    specs[1] = spec_of(*state, worker_path(&w, "b"));
+    assert_int_equal(diskmap_set_open_volumes(&w.set, w.disks, specs, 2, w.why, 256), 0);
     assert_int_equal(diskmap_set_objects(w.set), array_len(sizes)); // the two of a hide two of b
     worker_open(&w, 8, NULL);
     assert_int_equal(find(&w, "/1")->bytes, 9001);
@@ -244,9 +265,9 @@ static void several_volumes_are_one_set(void **state)
     assert_int_equal(worker_read(&w, find(&w, "/7"), 1000, 8001, &bytes), 0);
     assert_true(bytes_match(bytes, SEED + 7, 1000, 8001));
     specs[2] = "does/not/exist";
-    diskmap_set_close(w.set);
     worker_close(&w);
-    assert_int_equal(diskmap_set_open_volumes(&w.set, specs, 3, w.why, 256), -ENOENT);
+    diskmap_set_close(w.set);
+    assert_int_equal(diskmap_set_open_volumes(&w.set, w.disks, specs, 3, w.why, 256), -ENOENT);
     assert_non_null(strstr(w.why, "does/not/exist"));
     w.set = NULL;
     worker_end(&w);
@@ -303,7 +324,7 @@ static void faults_follow_their_seed(void **state)
     uint32_t failed = 0, overtaken = 0;
     struct worker w;
 
-    worker_begin(&w, true);
+    worker_begin(&w, from_ram);
     play(&w, fault, first);
     play(&w, fault, again);
     assert_memory_equal(first, again, sizeof(first));
@@ -327,7 +348,7 @@ static void faults_change_objects(void **state)
     struct diskmap_read reads[2], *done[2];
     struct worker w;
 
-    worker_begin(&w, true);
+    worker_begin(&w, from_ram);
     worker_open(&w, 8, &fault);
     assert_true(find(&w, "/11")->immutable);
     worker_close(&w);
@@ -354,7 +375,7 @@ static void faults_work_over_a_disk(void **state)
     struct diskmap_fault_config fault = {.seed = 1, .delay_max_ns = 9};
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 8, &fault);
     read_randomly(&w, 30, 5);
     worker_close(&w);
@@ -369,28 +390,35 @@ static void a_volume_that_shrinks_gives_errors(void **state)
 {
     struct worker w;
 
-    worker_begin(&w, false);
+    worker_begin(&w, *state);
     worker_open(&w, 8, NULL);
     assert_int_equal(truncate(worker_path(&w, "volume"), 3 * DISKMAP_BLOCK_BYTES), 0);
     assert_int_equal(worker_read(&w, find(&w, "/11"), 0, 100000, NULL), -EIO);
     worker_end(&w);
 }
 
+#define from(how, test)                                                                            \
+    {                                                                                              \
+#test " " #how, test, NULL, NULL, (void *)(uintptr_t)how                                   \
+    }
+#define from_any_disk(test)   from(from_file, test), from(from_sim, test)
+#define from_every_disk(test) from_any_disk(test), from(from_slow_sim, test)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_disk_gives_the_bytes),
-        cmocka_unit_test(a_short_queue_holds_reads_back_in_order),
+        from_every_disk(a_disk_gives_the_bytes),
+        from_every_disk(a_short_queue_holds_reads_back_in_order),
         cmocka_unit_test(memory_gives_the_bytes),
-        cmocka_unit_test(what_is_not_there_is_not_found),
-        cmocka_unit_test(the_descriptor_says_when_to_reap),
-        cmocka_unit_test(closing_waits_for_the_buffers),
-        cmocka_unit_test(the_thread_that_opens_need_not_be_the_one_that_reads),
-        cmocka_unit_test(several_volumes_are_one_set),
+        from_any_disk(what_is_not_there_is_not_found),
+        from_any_disk(the_descriptor_says_when_to_reap),
+        from_every_disk(closing_waits_for_the_buffers),
+        from_every_disk(the_thread_that_opens_need_not_be_the_one_that_reads),
+        from_every_disk(several_volumes_are_one_set),
         cmocka_unit_test(faults_follow_their_seed),
         cmocka_unit_test(faults_change_objects),
-        cmocka_unit_test(faults_work_over_a_disk),
-        cmocka_unit_test(a_volume_that_shrinks_gives_errors),
+        from_every_disk(faults_work_over_a_disk),
+        from_every_disk(a_volume_that_shrinks_gives_errors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

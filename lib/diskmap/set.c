@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "catalogue.h"
+#include "disks.h"
 #include "priv.h"
 
 #define RAM_ALIGN       512 /* copying needs none: the least that is allowed */
@@ -129,6 +130,18 @@ static int ram_load(struct set_volume *volume, struct diskmap_medium *medium, ui
     return ram_fill(ram, bytes, medium);
 }
 
+/* From here on it is read by the workers, in whole blocks only. */
+static void rest(struct set_volume *volume, struct diskmap_medium *medium)
+{
+    if (!medium_is_nvme(medium)) {
+        volume->align = direct_enable(medium_fd(medium));
+        return;
+    }
+    volume->disk = medium_disk(medium);
+    volume->align = 1u << volume->disk->block_shift;
+    medium_nvme_rest(medium);
+}
+
 static int volume_load(struct diskmap_set *set, struct diskmap_medium *medium, bool ram, char *why,
                        size_t why_bytes)
 {
@@ -142,11 +155,10 @@ static int volume_load(struct diskmap_set *set, struct diskmap_medium *medium, b
     rc = catalogue_load(medium, &sink, &catalogue, NULL, why, why_bytes);
     if (rc)
         return rc;
-    // From here on the file is read in whole blocks only.
     if (ram)
         rc = ram_load(volume, medium, catalogue.super.volume_blocks * DISKMAP_BLOCK_BYTES);
     else
-        volume->align = direct_enable(medium_fd(medium));
+        rest(volume, medium);
     if (!rc)
         rc = load_index(&loading);
     if (rc)
@@ -191,13 +203,14 @@ void diskmap_set_close(struct diskmap_set *set)
     free(set);
 }
 
-static int spec_open(struct diskmap_set *set, const char *spec, char *why, size_t why_bytes)
+static int spec_open(struct diskmap_set *set, struct diskmap_disks *disks, const char *spec,
+                     char *why, size_t why_bytes)
 {
     bool ram = !strncmp(spec, RAM_PREFIX, strlen(RAM_PREFIX));
     const char *path = ram ? spec + strlen(RAM_PREFIX) : spec;
     struct diskmap_medium *medium;
     char what[256];
-    int rc = diskmap_medium_open(&medium, path, false, false, why, why_bytes);
+    int rc = diskmap_medium_open(&medium, disks, path, false, false, why, why_bytes);
 
     if (rc)
         return rc;
@@ -211,8 +224,8 @@ static int spec_open(struct diskmap_set *set, const char *spec, char *why, size_
     return rc;
 }
 
-int diskmap_set_open_volumes(struct diskmap_set **out, const char *const *specs, size_t count,
-                             char *why, size_t why_bytes)
+int diskmap_set_open_volumes(struct diskmap_set **out, struct diskmap_disks *disks,
+                             const char *const *specs, size_t count, char *why, size_t why_bytes)
 {
     struct diskmap_set *set;
     int rc = count && count <= SET_VOLUMES_MAX ? set_alloc(&set, count) : -EINVAL;
@@ -222,7 +235,7 @@ int diskmap_set_open_volumes(struct diskmap_set **out, const char *const *specs,
         return rc;
     }
     for (size_t i = 0; !rc && i < count; i++)
-        rc = spec_open(set, specs[i], why, why_bytes);
+        rc = spec_open(set, disks, specs[i], why, why_bytes);
     if (rc)
         diskmap_set_close(set);
     else
@@ -264,6 +277,69 @@ int diskmap_set_open_root(struct diskmap_set **out, const char *dir, char *why, 
     snprintf(why, why_bytes, "%.160s: %s: name a directory that can be read", dir, strerror(errno));
     diskmap_set_close(set);
     return rc;
+}
+
+/* With memory of its own only one controller can be used: the others do not reach that. */
+static int memory_owner(const struct diskmap_set *set, struct controller **out, char *why,
+                        size_t why_bytes)
+{
+    struct controller *owner = NULL, *any = NULL;
+
+    for (uint32_t i = 0; i < set->volume_count; i++) {
+        if (!set->volumes[i].disk)
+            continue;
+        any = set->volumes[i].disk->controller;
+        if (any->memory && owner && owner != any) {
+            snprintf(why, why_bytes,
+                     "%.80s and %.80s have memory of their own each: serve them by two servers, or "
+                     "by vfio",
+                     owner->name, any->name);
+            return -ENOTSUP;
+        }
+        owner = any->memory ? any : owner;
+    }
+    *out = owner ? owner : any;
+    return 0;
+}
+
+int diskmap_set_arena(const struct diskmap_set *set, size_t bytes, struct mem_arena **out,
+                      char *why, size_t why_bytes)
+{
+    struct controller *c;
+    int rc = memory_owner(set, &c, why, why_bytes);
+
+    *out = NULL;
+    if (rc || !c)
+        return rc;
+    rc = controller_arena(c, bytes, out);
+    if (rc == -ENOSPC)
+        snprintf(why, why_bytes,
+                 "%.80s: a worker needs %zu MiB of its memory, which has %zu MiB left of %zu: give "
+                 "the module more, or the server less (--arena, --workers)",
+                 c->name, (bytes >> 20) + 1, (c->memory_bytes - c->memory_used) >> 20,
+                 c->memory_bytes >> 20);
+    else if (rc)
+        snprintf(why, why_bytes, "no memory for a worker's buffers: lower --arena");
+    return rc;
+}
+
+bool diskmap_set_disk(const struct diskmap_set *set, size_t volume, struct diskmap_disk *out)
+{
+    const struct disk *disk = volume < set->volume_count ? set->volumes[volume].disk : NULL;
+    const struct nvme_info *info;
+
+    if (!disk)
+        return false;
+    info = nvme_ctrlr_info(disk->controller->ctrlr);
+    *out = (struct diskmap_disk){
+        .model = info->model,
+        .serial = info->serial,
+        .ns_id = disk->ns_id,
+        .bytes = disk->bytes,
+        .resets = stat_get(&nvme_ctrlr_stats(disk->controller->ctrlr)->resets),
+        .lost = disk_is_lost(disk),
+    };
+    return true;
 }
 
 uint64_t diskmap_set_objects(const struct diskmap_set *set)

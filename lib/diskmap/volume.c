@@ -657,19 +657,33 @@ uint64_t diskmap_volume_count(const struct diskmap_volume *v)
     return v->count - v->removed;
 }
 
+static struct diskmap_entry entry_shown(const struct entry *e)
+{
+    return (struct diskmap_entry){.path = e->path,
+                                  .bytes = e->bytes,
+                                  .mtime_s = e->mtime_s,
+                                  .first_block = e->first_block,
+                                  .crc32c = e->crc32c};
+}
+
 bool diskmap_volume_entry(struct diskmap_volume *v, uint64_t i, struct diskmap_entry *entry)
 {
-    const struct entry *e;
-
     entries_order(v);
     if (i >= v->count)
         return false;
-    e = &v->entries[i];
-    *entry = (struct diskmap_entry){.path = e->path,
-                                    .bytes = e->bytes,
-                                    .mtime_s = e->mtime_s,
-                                    .first_block = e->first_block,
-                                    .crc32c = e->crc32c};
+    *entry = entry_shown(&v->entries[i]);
+    return true;
+}
+
+bool diskmap_volume_find(const struct diskmap_volume *v, const char *path,
+                         struct diskmap_entry *entry)
+{
+    size_t len = strlen(path);
+    const struct entry *e = entry_find(v, path, len, pathmap_hash(&v->map, path, len));
+
+    if (!e || e->removed)
+        return false;
+    *entry = entry_shown(e);
     return true;
 }
 

@@ -13,6 +13,7 @@ struct mem_arena {
     size_t bytes;
     size_t used;
     bool is_huge;
+    bool borrowed; /* the memory is somebody else's */
 };
 
 static char *map(size_t bytes, int flags)
@@ -75,21 +76,36 @@ int mem_arena_open(struct mem_arena **out, size_t bytes, unsigned flags)
     return 0;
 }
 
+int mem_arena_open_in(struct mem_arena **out, void *base, size_t bytes)
+{
+    struct mem_arena *arena = calloc(1, sizeof(*arena));
+
+    assert(((uintptr_t)base & (PAGE_BYTES - 1)) == 0);
+    if (!arena)
+        return -ENOMEM;
+    *arena = (struct mem_arena){.base = base, .bytes = bytes, .borrowed = true};
+    *out = arena;
+    return 0;
+}
+
 void mem_arena_close(struct mem_arena *arena)
 {
     if (!arena)
         return;
     mem_unpoison(arena->base, arena->bytes);
-    munmap(arena->base, arena->bytes);
+    if (!arena->borrowed)
+        munmap(arena->base, arena->bytes);
     free(arena);
 }
 
 void *mem_arena_alloc(struct mem_arena *arena, size_t bytes, size_t align)
 {
+    uintptr_t base = (uintptr_t)arena->base;
     size_t start;
 
     assert(is_pow2(align) && align <= HUGE_PAGE_BYTES);
-    start = align_up(arena->used, align);
+    // Borrowed memory may begin at any page.
+    start = align_up(base + arena->used, align) - base;
     if (start > arena->bytes || bytes > arena->bytes - start)
         return NULL;
     arena->used = start + bytes;

@@ -75,6 +75,28 @@ static void test_huge(void **state)
     mem_arena_close(arena);
 }
 
+/* What is borrowed is used from its first byte to its last, and is not given back. */
+static void test_borrowed(void **state)
+{
+    struct mem_arena *outer, *arena;
+    char *base, *p;
+
+    assert_int_equal(mem_arena_open(&outer, 2 * MIB, 0), 0);
+    base = mem_arena_alloc(outer, 2 * MIB, 4096);
+    assert_int_equal(mem_arena_open_in(&arena, base + 4096, 64 * 1024), 0);
+    assert_int_equal(mem_arena_bytes(arena), 64 * 1024);
+    assert_ptr_equal(mem_arena_base(arena), base + 4096);
+    assert_ptr_equal(mem_arena_alloc(arena, 100, 64), base + 4096);
+    p = mem_arena_alloc(arena, 4096, 16384);
+    assert_int_equal((uintptr_t)p % 16384, 0);
+    // The last byte is at base + 4096 + 64 KiB - 1.
+    assert_null(mem_arena_alloc(arena, 64 * 1024 - (size_t)(p - base) + 1, 16));
+    assert_non_null(mem_arena_alloc(arena, 64 * 1024 - (size_t)(p - base), 16));
+    mem_arena_close(arena);
+    base[4096] = 1;
+    mem_arena_close(outer);
+}
+
 static void test_untouched_costs_nothing(void **state)
 {
     size_t before = resident_bytes();
@@ -92,6 +114,7 @@ int main(void)
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_borrowed),
         cmocka_unit_test(test_untouched_costs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,9 @@ enum mem_arena_flags {
 
 /* `bytes` is rounded up to whole hugepages. 0, or -errno (-ENOMEM). */
 must_check int mem_arena_open(struct mem_arena **out, size_t bytes, unsigned flags);
+/* In page-aligned memory that is there already, is all zeros, and outlives the arena: a device's.
+ */
+must_check int mem_arena_open_in(struct mem_arena **out, void *base, size_t bytes);
 void mem_arena_close(struct mem_arena *arena);
 /* Zeroed memory that lives as long as the arena; NULL when it is exhausted. `align`: a power of 2.
  */

@@ -541,8 +541,11 @@ static uint64_t next_of(const struct nvme_ctrlr *ctrlr)
         return UINT64_MAX;
     if (ctrlr->step != STEP_READY)
         return poll_ns;
-    // Completions of admin commands are polled for while something depends on them.
-    return min_u64(ctrlr->tick_ns, ctrlr->job || ctrlr->scan.running ? poll_ns : UINT64_MAX);
+    // Completions that something depends on are polled for, unless the device has no time of its
+    // own, and says when to come.
+    if ((ctrlr->job || ctrlr->scan.running) && !ctrlr->access->ops->next_ns)
+        return min_u64(ctrlr->tick_ns, poll_ns);
+    return min_u64(ctrlr->tick_ns, ctrlr->deadline_ns);
 }
 
 static void turn(struct nvme_ctrlr *ctrlr, uint32_t wishes)
@@ -578,7 +581,10 @@ enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
     if (ctrlr->access->ops->poll)
         ctrlr->access->ops->poll(ctrlr->access, ctrlr->now_ns);
     wishes = __atomic_load_n(&ctrlr->board.wishes, __ATOMIC_ACQUIRE);
-    turn(ctrlr, wishes);
+    if (unlikely(ctrlr->access->agent != NULL))
+        agent_turn(ctrlr, wishes);
+    else
+        turn(ctrlr, wishes);
     __atomic_store_n(&ctrlr->looked, wishes, __ATOMIC_RELAXED);
     __atomic_store_n(&ctrlr->next_ns, next_of(ctrlr), __ATOMIC_RELAXED);
     __atomic_store_n(&ctrlr->state, state_of(ctrlr), __ATOMIC_RELEASE);

@@ -73,7 +73,9 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
     error =
         access_map(ctrlr->access, mem_arena_base(config->arena), mem_arena_bytes(config->arena));
     if (error) {
-        snprintf(why, why_bytes, "the disk cannot be given access to memory: %s", strerror(-error));
+        snprintf(why, why_bytes, "the disk cannot be given access to memory: %s%s",
+                 strerror(-error),
+                 error == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
         return error;
     }
     error = memory_take(ctrlr);
@@ -81,9 +83,9 @@ int nvme_ctrlr_open(struct nvme_ctrlr **out, const struct nvme_config *config, c
         snprintf(why, why_bytes, "the arena is too small for a disk's queues: enlarge it");
         return error;
     }
-    pthread_mutex_init(&ctrlr->mapping, NULL);
     if (config->access->ops->want_interrupts)
         config->access->ops->want_interrupts(config->access, config->qpairs + 1);
+    pthread_mutex_init(&ctrlr->mapping, NULL);
     *out = ctrlr;
     return 0;
 }

@@ -69,17 +69,30 @@ static void *walk_step(struct walk *w, uint64_t prp2, uint32_t *bytes)
 
 enum direction { TO_HOST, FROM_HOST, RUBBISH };
 
-static void piece_move(char *host, char *media, size_t bytes, enum direction direction)
+/* One piece, which lies at `off` of the medium. */
+static uint16_t move(const struct nvme_sim_namespace *ns, void *host, uint32_t bytes, uint64_t off,
+                     enum direction direction)
 {
+    char *media = (char *)ns->media + off;
+
     if (direction == RUBBISH)
         memset(host, SIM_SCRIBBLE, bytes);
-    else
+    else if (!ns->move)
         memcpy(direction == TO_HOST ? host : media, direction == TO_HOST ? media : host, bytes);
+    else if (ns->move(ns->media, host, bytes, off, direction == FROM_HOST))
+        return (direction == TO_HOST ? NVME_UNRECOVERED_READ : NVME_WRITE_FAULT) | NVME_STATUS_DNR;
+    return NVME_OK;
+}
+
+static uint64_t medium_offset(const struct nvme_sqe *sqe, const struct nvme_sim_namespace *ns)
+{
+    return (sqe->cdw10 | (uint64_t)sqe->cdw11 << 32) << ns->block_log;
 }
 
 /* One descriptor, a block of data: that is all that we say we take. */
-static uint16_t transfer_sgl(struct sim *sim, const struct nvme_sqe *sqe, char *media,
-                             uint64_t bytes, enum direction direction)
+static uint16_t transfer_sgl(struct sim *sim, const struct nvme_sqe *sqe,
+                             const struct nvme_sim_namespace *ns, uint64_t bytes,
+                             enum direction direction)
 {
     char *host;
 
@@ -91,27 +104,29 @@ static uint16_t transfer_sgl(struct sim *sim, const struct nvme_sqe *sqe, char *
     host = sim_dma(sim, sqe->prp1, bytes);
     if (!host)
         return NVME_DATA_TRANSFER_ERROR;
-    piece_move(host, media, bytes, direction);
-    return NVME_OK;
+    return move(ns, host, (uint32_t)bytes, medium_offset(sqe, ns), direction);
 }
 
-static uint16_t transfer(struct sim *sim, const struct nvme_sqe *sqe, char *media, uint64_t bytes,
-                         enum direction direction)
+static uint16_t transfer(struct sim *sim, const struct nvme_sqe *sqe,
+                         const struct nvme_sim_namespace *ns, enum direction direction)
 {
+    uint64_t off = medium_offset(sqe, ns);
+    uint64_t bytes = (uint64_t)((sqe->cdw12 & 0xffff) + 1) << ns->block_log;
     struct walk walk = {.sim = sim, .next = sqe->prp1, .left = bytes, .first = true};
+    uint16_t status = NVME_OK;
     uint32_t piece;
 
     if (sqe->flags & NVME_SQE_SGL)
-        return transfer_sgl(sim, sqe, media, bytes, direction);
-    while (walk.left) {
+        return transfer_sgl(sim, sqe, ns, bytes, direction);
+    while (walk.left && status == NVME_OK) {
         void *host = walk_step(&walk, sqe->prp2, &piece);
 
         if (!host)
             return NVME_DATA_TRANSFER_ERROR;
-        piece_move(host, media, piece, direction);
-        media += direction == RUBBISH ? 0 : piece;
+        status = move(ns, host, piece, off, direction);
+        off += piece;
     }
-    return NVME_OK;
+    return status;
 }
 
 static uint16_t range_check(struct sim *sim, const struct nvme_sqe *sqe,
@@ -133,8 +148,6 @@ static uint16_t range_check(struct sim *sim, const struct nvme_sqe *sqe,
 uint16_t sim_io(struct sim *sim, const struct nvme_sqe *sqe)
 {
     const struct nvme_sim_namespace *ns = sim_namespace(sim, sqe->nsid);
-    uint64_t lba = sqe->cdw10 | (uint64_t)sqe->cdw11 << 32;
-    uint64_t blocks = (sqe->cdw12 & 0xffff) + 1;
     uint16_t status;
 
     if (!ns)
@@ -146,14 +159,12 @@ uint16_t sim_io(struct sim *sim, const struct nvme_sqe *sqe)
     status = range_check(sim, sqe, ns);
     if (status || !ns->media)
         return status;
-    return transfer(sim, sqe, (char *)ns->media + (lba << ns->block_log), blocks << ns->block_log,
-                    sqe->opc == NVME_IO_READ ? TO_HOST : FROM_HOST);
+    return transfer(sim, sqe, ns, sqe->opc == NVME_IO_READ ? TO_HOST : FROM_HOST);
 }
 
 void sim_io_scribble(struct sim *sim, const struct nvme_sqe *sqe)
 {
     const struct nvme_sim_namespace *ns = sim_namespace(sim, sqe->nsid);
-    uint64_t blocks = (sqe->cdw12 & 0xffff) + 1;
 
     if (!ns || !ns->media)
         return;
@@ -161,5 +172,5 @@ void sim_io_scribble(struct sim *sim, const struct nvme_sqe *sqe)
     if (sqe->opc == NVME_IO_WRITE && rand_chance(&sim->rand, 0.5))
         sim_io(sim, sqe);
     if (sqe->opc == NVME_IO_READ && range_check(sim, sqe, ns) == NVME_OK)
-        transfer(sim, sqe, NULL, blocks << ns->block_log, RUBBISH);
+        transfer(sim, sqe, ns, RUBBISH);
 }

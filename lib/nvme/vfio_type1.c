@@ -104,14 +104,13 @@ static int group_open(struct vfio_dma *dma, const char *number, char *why, size_
         error = -errno;
         if (error == -EBUSY)
             snprintf(why, why_bytes,
-                     "IOMMU group %s, which the disk is in, is in use: end the "
-                     "process that has %s open",
-                     number, path);
+                     "IOMMU group %s is taken, by another process (atlas disk list says which) or "
+                     "for another disk in it",
+                     number);
         else
             snprintf(why, why_bytes,
-                     "cannot open %s: %s; chown it to the user who is to have the "
-                     "disk",
-                     path, strerror(-error));
+                     "cannot open %s: %s; chown it to the user who is to have the disk", path,
+                     strerror(-error));
         return error;
     }
     error = ioctl(dma->group, VFIO_GROUP_GET_STATUS, &status) ? -errno : 0;

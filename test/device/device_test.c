@@ -328,7 +328,7 @@ static void expect_taken(const char *spec)
         report(false, "a disk that somebody has cannot be opened");
         disk_close(&disk);
     } else {
-        report(strstr(disk.why, "in use") || strstr(disk.why, "another process"),
+        report(strstr(disk.why, "is taken") || strstr(disk.why, "another process"),
                "a disk that somebody has cannot be opened: %s", disk.why);
     }
     mem_arena_close(arena);

@@ -33,8 +33,8 @@ static int sim_open(struct disk *disk, uint32_t number)
         return -1;
     for (uint32_t i = 0; i < SIM_BYTES / SECTOR_BYTES; i++)
         sector_fill((char *)disk->media + (size_t)i * SECTOR_BYTES, number, i, 0);
-    config.namespaces[0] =
-        (struct nvme_sim_namespace){disk->media, SIM_BYTES / SECTOR_BYTES, SIM_LOG};
+    config.namespaces[0] = (struct nvme_sim_namespace){
+        .media = disk->media, .blocks = SIM_BYTES / SECTOR_BYTES, .block_log = SIM_LOG};
     disk->number = number;
     return nvme_sim_open(&disk->access, &config);
 }

@@ -7,8 +7,8 @@
 The job is a bash script. In the guest it is root, sees the file system of this machine (read-only,
 over 9p, with empty folders of its own at /tmp and /run), so that everything installed here can be
 used there, and finds `files` in /tmp/files. The disks are at fixed places: see Disk.address. What
-the job prints is relayed as it comes; a line `ok - ...` or `not ok - ...` counts as a test (tap.py),
-lines that begin with # are comments, and anything else is shown as a comment.
+the job prints is relayed as it comes: a line `ok - ...` or `not ok - ...` counts as a test, and
+anything else is shown as a comment.
 
 Nothing here needs root, KVM or a network. DEVICE_TMP names a folder for images, DEVICE_INIT the
 program init.c, ATLAS_KERNEL the folder that tools/fetch-kernel made (default: build-kernel);
@@ -32,8 +32,19 @@ FIRST_DISK = 0x10  # PCI device number, on bus 0
 CONSOLE_TAIL = 30  # lines of the kernel's that are shown when a job fails
 # What makes a boot take two seconds instead of five; the rest is said in fetch-kernel.
 BOOT_OPTIONS = ('console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off nokaslr no_timer_check '
-                'tsc=reliable lpj=4000000 cryptomgr.notests audit=0 apparmor=0 selinux=0 nowatchdog '
-                'i8042.noprobe 8250.nr_uarts=2 rcupdate.rcu_expedited=1 random.trust_cpu=on')
+                'tsc=reliable lpj=4000000 cryptomgr.notests audit=0 apparmor=0 selinux=0 '
+                'nowatchdog i8042.noprobe 8250.nr_uarts=2 rcupdate.rcu_expedited=1 '
+                'random.trust_cpu=on')
+# For jobs: what came before `holds NAME` has to have worked; if not, what it left in /tmp/out is
+# shown.
+PRELUDE = r'''
+holds() {
+    if [ $? = 0 ]; then echo "ok - $1"; else
+        echo "not ok - $1"
+        [ ! -s /tmp/out ] || sed 's/^/# /' /tmp/out
+    fi
+}
+'''
 HOST_MODULES = ('virtio_pci', '9pnet_virtio', '9p')
 
 
@@ -106,7 +117,7 @@ class Guest:
         """Boots, runs the job, relays what it says, and returns when the machine is off."""
         console, initrd = scratch(self.name + '.console'), scratch(self.name + '.cpio')
         with open(initrd, 'wb') as f:
-            write_initrd(f, self.modules, self.extra_modules, self.files, job)
+            write_initrd(f, self.modules, self.extra_modules, self.files, PRELUDE + job)
         began = time.monotonic()
         child = subprocess.Popen(self.command(console, initrd), stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

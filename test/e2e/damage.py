@@ -85,7 +85,8 @@ def usage():
         'HTTP to be redirected from': ['serve', '--port', 'tap:x', '--addr', '10.0.7.2/24',
                                        *volume, *https, '--redirect-https'],
         'pack without arguments': ['pack'], 'pack with one': ['pack', 'x'],
-        'pack with three': ['pack', 'x', 'y', 'z'], 'verify without': ['verify'],
+        'pack with a volume too many': ['pack', '--volume', 'x', 'y', 'z'],
+        'verify without': ['verify'],
         'ls without': ['ls'], 'rm without a path': ['rm', 'x'], 'export with one': ['export', 'x'],
     }
     for name, args in table.items():

@@ -69,7 +69,7 @@ static int fill_volume(struct shelf *shelf, struct diskmap_medium *medium, char 
 static int make_volume(struct shelf *shelf, const char *path, char *why, size_t why_bytes)
 {
     struct diskmap_medium *medium;
-    int err = diskmap_medium_open(&medium, path, true, false, why, why_bytes);
+    int err = diskmap_medium_open(&medium, NULL, path, true, false, why, why_bytes);
 
     if (err)
         return err;
@@ -96,7 +96,7 @@ int shelf_open(struct shelf *shelf, char *why, size_t why_bytes)
     if (!err)
         err = make_volume(shelf, spec + strlen("ram:"), why, why_bytes);
     if (!err)
-        err = diskmap_set_open_volumes(&shelf->set, specs, 1, why, why_bytes);
+        err = diskmap_set_open_volumes(&shelf->set, NULL, specs, 1, why, why_bytes);
     if (err)
         shelf_close(shelf);
     return err;

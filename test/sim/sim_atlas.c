@@ -7,6 +7,7 @@
  * its disk and its clock are the simulation's.
  */
 #include "client.h"
+#include "nvme_shelf.h"
 #include "runner.h"
 #include "secure.h"
 #include "witness.h"
@@ -56,7 +57,9 @@ struct scenario {
     struct net_params net;
     struct net_link link;
     struct tcp_config client_tcp;
-    struct diskmap_fault_config disk;
+    struct diskmap_fault_config disk; /* in front of the volume in memory, or of the next one */
+    struct nvme_shelf_plan nvme_plan;
+    struct nvme_shelf nvme;
     struct worker_config config;
     struct worker *worker;
     struct client_host clients_host;
@@ -70,6 +73,12 @@ struct scenario {
 
 /* --- drawing ---------------------------------------------------------------------------------- */
 
+/* A read may end with an error. */
+static bool disk_fails(const struct scenario *s)
+{
+    return s->disk.error > 0 || s->nvme_plan.error > 0 || s->nvme_plan.stuck > 0;
+}
+
 static void draw_disk(struct scenario *s, struct rand *rand)
 {
     static const uint32_t read_bytes[] = {4096, 16384, 61440};
@@ -77,8 +86,10 @@ static void draw_disk(struct scenario *s, struct rand *rand)
     s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
     s->config.chunk_count = (uint32_t)world_range_log(rand, 1, 128);
     s->config.disk_depth = 1u << rand_below(rand, 8);
-    if (rand_chance(rand, 0.2))
-        return; /* the objects lie in memory */
+    if (rand_chance(rand, 0.3))
+        nvme_shelf_draw(&s->nvme_plan, rand);
+    if (rand_chance(rand, s->nvme_plan.on ? 0.7 : 0.2))
+        return; /* the objects lie in memory, or behind nothing but the driver */
     s->disk.seed = rand_u64(rand);
     if (rand_chance(rand, 0.2))
         s->disk.error = (double)world_range_log(rand, 1, 256) / 1024;
@@ -157,7 +168,7 @@ static void draw_clients_host(struct scenario *s, struct rand *rand)
     host->keep_ns = world_range_log(rand, NS_PER_US, 100 * NS_PER_MS);
     host->rcv_wnd_bytes = s->client_tcp.rcv_wnd_bytes;
     host->draining = s->drain_after_ns != WORLD_NEVER;
-    host->gentle = s->net.harm <= GENTLE_HARM_MAX && !s->net.slow && s->disk.error == 0 &&
+    host->gentle = s->net.harm <= GENTLE_HARM_MAX && !s->net.slow && !disk_fails(s) &&
                    s->net.pipe.depth >= 4 * s->client_count &&
                    s->config.limits.conns >= CONNS_PER_CLIENT * s->client_count;
 }
@@ -249,6 +260,12 @@ static void note(struct scenario *s, uint64_t bytes_max)
                s->drain_after_ns == WORLD_NEVER ? -1 : (double)s->drain_after_ns / NS_PER_S,
                (unsigned long long)(s->lateness_ns / NS_PER_US),
                s->clients_host.gentle ? " gentle" : "");
+    if (s->nvme_plan.on)
+        world_note(
+            world, " nvme{depth=%u mdts=%u block=%u error=%.4f stuck=%.4f delay=%llu-%lluus}",
+            s->nvme_plan.depth, s->nvme_plan.mdts, s->nvme_plan.block_bytes, s->nvme_plan.error,
+            s->nvme_plan.stuck, (unsigned long long)s->nvme_plan.delay_min_us,
+            (unsigned long long)s->nvme_plan.delay_max_us);
 }
 
 static int scenario_draw(struct scenario *s)
@@ -434,7 +451,7 @@ static void check_end(struct scenario *s)
     if (s->clients_host.draining && !worker_drained(w))
         world_fail(s->world, "the server does not know that it is drained");
     check_timeouts(s);
-    if (s->disk.error == 0 && stat_get(&w->stats.disk_errors))
+    if (!disk_fails(s) && stat_get(&w->stats.disk_errors))
         world_fail(s->world, "the server counts disk errors that nobody made");
 }
 
@@ -527,6 +544,25 @@ static void security_close(struct scenario *s)
         tls_tickets_close(s->security.tickets);
 }
 
+static int disk_open(struct scenario *s, char *why, size_t why_bytes)
+{
+    uint64_t before_ns = s->world->now_ns;
+    int err;
+
+    if (!s->nvme_plan.on)
+        return 0;
+    err = nvme_shelf_open(&s->nvme, &s->nvme_plan, s->shelf, s->world, why, why_bytes);
+    if (err)
+        return err;
+    if (s->disk.change_at_ns)
+        s->disk.change_at_ns += s->world->now_ns - before_ns;
+    s->config.set = s->nvme.set;
+    err = diskmap_set_arena(s->nvme.set, worker_disk_arena_bytes(&s->config), &s->nvme.arena, why,
+                            why_bytes);
+    s->config.disk_arena = s->nvme.arena;
+    return err;
+}
+
 static int server_open(struct scenario *s, char *why, size_t why_bytes)
 {
     int err = security_open(s, why, why_bytes);
@@ -547,8 +583,13 @@ static int server_open(struct scenario *s, char *why, size_t why_bytes)
 static void scenario_open(struct scenario *s)
 {
     char why[256] = "no memory";
-    int err = net_link_open(&s->link, &s->net, s->world);
+    int err = disk_open(s, why, sizeof(why));
 
+    if (err) {
+        world_fail(s->world, "no disk: %s", why);
+        return;
+    }
+    err = net_link_open(&s->link, &s->net, s->world);
     if (err) {
         world_fail(s->world, "no network: %d", err);
         return;
@@ -627,6 +668,7 @@ static void run(struct world *world)
         worker_close(s->worker);
     security_close(s);
     net_link_close(&s->link);
+    nvme_shelf_close(&s->nvme);
     mem_arena_close(world->arena);
 }
 
