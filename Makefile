@@ -10,6 +10,7 @@
 #   make sim        simulate: SEEDS=1:20000 is a night's run
 #   make snapshot   compute the table of throughputs again, if a change of it is wanted
 #   make bench      measure us beside our peers
+#   make module     build diskmap.ko for this kernel, or for the one that KERNEL_HEADERS= names
 #   make install    install under prefix (/usr/local), below DESTDIR if that is set
 #   make format     clang-format over the C files
 #   make clean      remove what was built
@@ -21,6 +22,7 @@ NET = 10.77.0
 DEPS = yes
 STAGES =
 SEEDS = 1:20000
+KERNEL_HEADERS =
 
 deps = $(if $(filter no,$(DEPS)),true,tools/deps)
 
@@ -69,15 +71,21 @@ bench:
 	@bench/run
 	@bench/wan
 
+# Where this kernel's headers are not installed, Debian's are fetched and used.
+module:
+	@$(deps) module
+	@[ -n "$(KERNEL_HEADERS)" ] || [ -e "/lib/modules/$$(uname -r)/build" ] || tools/fetch-kernel
+	@tools/build-module $(KERNEL_HEADERS)
+
 install: build
 	@meson configure build -Dprefix=$(prefix)
 	@meson install -C build
 
 format:
 	@$(deps) style
-	@find lib apps test fuzz -name '*.[ch]' -exec clang-format-14 -i {} +
+	@find lib apps test fuzz kernel -name '*.[ch]' -exec clang-format-14 -i {} +
 
 clean:
 	rm -rf build build-asan demo/out demo/node_modules
 
-.PHONY: all build compile demo check sim snapshot bench install format clean
+.PHONY: all build compile demo check sim snapshot bench module install format clean

@@ -234,6 +234,10 @@ void dmap_cut_off(struct dmap_dev *dev, enum dmap_state state, const char *why)
 	if (why)
 		dev_err(&dev->device, "%s: the disk is cut off; unbind and bind it to try again\n",
 			why);
+	/* Nobody listens to events any more: dev->event_work can be cancelled for good. */
+	spin_lock_irq(&dev->admin.lock);
+	dev->admin.event_out = false;
+	spin_unlock_irq(&dev->admin.lock);
 	set_queues(dev, DMAP_QUEUE_HALTED);
 	pci_clear_master(dev->pdev);
 	/* What the disk had on its way to memory arrives before the answer to this read. */
@@ -250,6 +254,10 @@ void dmap_pause(struct dmap_dev *dev, bool shut_down)
 	lockdep_assert_held(&dev->mutex);
 	if (dev->state != DMAP_LIVE)
 		return;
+	if (is_absent(dev)) {
+		dmap_cut_off(dev, DMAP_GONE, "nobody answers any more");
+		return;
+	}
 	set_queues(dev, DMAP_QUEUE_HALTED);
 	if (shut_down)
 		shut_down_ctrlr(dev);
@@ -280,10 +288,6 @@ void dmap_reset(struct dmap_dev *dev, const char *why)
 {
 	if (dev->state != DMAP_LIVE)
 		return;
-	if (is_absent(dev)) {
-		dmap_cut_off(dev, DMAP_GONE, "nobody answers any more");
-		return;
-	}
 	dev_warn(&dev->device, "%s: resetting the controller\n", why);
 	dmap_pause(dev, false);
 	dmap_resume(dev);

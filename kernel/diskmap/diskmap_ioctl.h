@@ -130,11 +130,15 @@ struct diskmap_health {
 
 #define DISKMAP_IOC 0xBD
 
-/* At any time, whether or not this file has a queue pair. ENODEV: the disk is gone. */
+/*
+ * All of these, ringing aside: ENODEV: the disk is gone; EAGAIN: it is stopped for a moment, since
+ * the machine sleeps or somebody else resets it, ask again; EFAULT: a pointer to nothing.
+ */
+/* At any time, whether or not this file has a queue pair. */
 #define DISKMAP_IOC_INFO _IOR(DISKMAP_IOC, 0, struct diskmap_info)
 /* EINVAL: no namespace has that index. */
 #define DISKMAP_IOC_NAMESPACE _IOWR(DISKMAP_IOC, 1, struct diskmap_namespace)
-/* EIO: the controller refused; EAGAIN: it is being reset, ask again. */
+/* EIO: the controller refused. */
 #define DISKMAP_IOC_HEALTH _IOR(DISKMAP_IOC, 2, struct diskmap_health)
 /*
  * Once for each open file. EBUSY: this file has one already, or all queue pairs or that one are
@@ -154,8 +158,8 @@ struct diskmap_health {
 /*
  * Deletes the queue pair if it is there, clears both queues, and creates it anew: both indices are
  * 0 and the first completions have phase 1. Commands that were out are forgotten, and the disk has
- * ended whatever it did for them. May take as long as a reset. The argument is 0. EINVAL, ENXIO
- * and ENODEV as above; EIO: the controller refused to create the queues.
+ * ended whatever it did for them. May take as long as a reset. The argument is 0. EINVAL and ENXIO
+ * as above; EIO: the controller refused to create the queues.
  */
 #define DISKMAP_IOC_RESTART _IO(DISKMAP_IOC, 6)
 

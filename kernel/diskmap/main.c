@@ -311,6 +311,22 @@ static struct dmap_dev *dmap_new(struct pci_dev *pdev)
 	return dev;
 }
 
+/* Whoever had it before may have left it on, with addresses that mean something else now. */
+static int start(struct dmap_dev *dev)
+{
+	int err = dmap_ctrlr_stop(dev);
+
+	if (err)
+		return err;
+	pci_set_master(dev->pdev);
+	err = dmap_ctrlr_start(dev);
+	if (!err)
+		err = allocate_memory(dev);
+	if (err)
+		dmap_ctrlr_stop(dev);
+	return err;
+}
+
 /* On failure the disk has no access to memory. */
 static int bring_up(struct dmap_dev *dev)
 {
@@ -324,24 +340,12 @@ static int bring_up(struct dmap_dev *dev)
 	dma_set_max_seg_size(dma, UINT_MAX);
 	dma_set_seg_boundary(dma, ULONG_MAX);
 	mutex_lock(&dev->mutex);
-	/* Whoever had it before may have left it on, with addresses that mean something else now.
-	 */
-	err = dmap_ctrlr_stop(dev);
+	err = start(dev);
 	if (err)
-		goto unlock;
-	pci_set_master(dev->pdev);
-	err = dmap_ctrlr_start(dev);
-	if (err)
-		goto stop;
-	err = allocate_memory(dev);
-	if (!err)
-		goto unlock;
-stop:
-	dmap_ctrlr_stop(dev);
-	dmap_cut_off(dev, DMAP_GONE, NULL);
-unlock:
+		dmap_cut_off(dev, DMAP_GONE, NULL);
 	mutex_unlock(&dev->mutex);
-	cancel_work_sync(&dev->event_work);
+	if (err)
+		cancel_work_sync(&dev->event_work);
 	return err;
 }
 

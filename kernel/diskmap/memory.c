@@ -3,7 +3,7 @@
  * memory.c - memory that the disk can reach, and proof that it can reach no other.
  */
 #include <linux/bitmap.h>
-#include <linux/dma-mapping.h>
+#include <linux/dma-map-ops.h>
 
 #include "compat.h"
 #include "dmap.h"
@@ -104,10 +104,11 @@ int dmap_loan_init(struct dmap_dev *dev, struct dmap_loan *loan, struct dmap_dev
 	*bus = sg_dma_address(loan->table.sgl);
 	/*
 	 * In one piece, since addresses are relative; and without copies or cache maintenance,
-	 * which nobody would do.
+	 * which nobody would do. (With an IOMMU, older kernels say on principle that maintenance is
+	 * needed, and whole pages are not copied.)
 	 */
 	if (loan->table.nents != 1 || sg_dma_len(loan->table.sgl) != bytes ||
-	    dma_need_sync(dma, *bus)) {
+	    !dev_is_dma_coherent(dma) || (!dev->confined && dma_need_sync(dma, *bus))) {
 		err = -EOPNOTSUPP;
 		goto unmap;
 	}

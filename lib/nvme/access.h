@@ -45,6 +45,40 @@ struct nvme_access_ops {
     void (*close)(struct nvme_access *access);
 };
 
+/* The memory of a queue pair that comes with the way in. */
+struct agent_queues {
+    void *sq, *cq;
+    uint64_t *lists;
+    uint64_t sq_bus, cq_bus, lists_bus;
+    uint32_t entries;      /* of both queues */
+    uint32_t list_entries; /* of the list that each command has */
+};
+
+struct agent_info {
+    struct nvme_info info;
+    uint32_t entries;
+    uint32_t namespaces;
+    uint32_t changes; /* another number: they may be others */
+};
+
+/*
+ * For a controller that somebody else administers (the kernel): it is there and ready, queue pairs
+ * are had from there, and when something goes wrong one queue pair is made anew as a whole. Then
+ * only write32 for doorbells, fd and close are used of the other table. `info` and `namespace_get`
+ * are called by whoever turns, the others by the queue pair's thread. 0 or -errno.
+ */
+struct nvme_agent_ops {
+    int (*info)(struct nvme_access *access, struct agent_info *out);
+    int (*namespace_get)(struct nvme_access *access, uint32_t index, struct nvme_namespace *out);
+    int (*attach)(struct nvme_access *access, uint32_t number, struct agent_queues *out);
+    /* On return what was out is forgotten, reaches no memory any more, and the queues are empty. It
+     * may take as long as a reset. */
+    int (*restart)(struct nvme_access *access, uint32_t number);
+    void (*detach)(struct nvme_access *access, uint32_t number);
+    /* What ringing met: 0; -ESTALE: restart it; -ENODEV: the controller is gone. By anybody. */
+    int (*state)(struct nvme_access *access, uint32_t number);
+};
+
 struct nvme_region {
     char *base;
     size_t bytes;
@@ -53,6 +87,7 @@ struct nvme_region {
 
 struct nvme_access {
     const struct nvme_access_ops *ops;
+    const struct nvme_agent_ops *agent; /* NULL: we administer it */
     struct nvme_region regions[NVME_ARENAS_MAX];
     uint32_t region_count; /* grows while others look */
     void *memory;          /* in which arenas have to lie; NULL: anywhere */

@@ -581,7 +581,10 @@ enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
     if (ctrlr->access->ops->poll)
         ctrlr->access->ops->poll(ctrlr->access, ctrlr->now_ns);
     wishes = __atomic_load_n(&ctrlr->board.wishes, __ATOMIC_ACQUIRE);
-    turn(ctrlr, wishes);
+    if (unlikely(ctrlr->access->agent != NULL))
+        agent_turn(ctrlr, wishes);
+    else
+        turn(ctrlr, wishes);
     __atomic_store_n(&ctrlr->looked, wishes, __ATOMIC_RELAXED);
     __atomic_store_n(&ctrlr->next_ns, next_of(ctrlr), __ATOMIC_RELAXED);
     __atomic_store_n(&ctrlr->state, state_of(ctrlr), __ATOMIC_RELEASE);

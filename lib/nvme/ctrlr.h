@@ -63,9 +63,10 @@ struct nvme_ctrlr {
     uint32_t *shadows, *indices; /* doorbells in memory: a page each; or NULL */
     bool shadow;                 /* the controller knows them */
     uint32_t attempts;
-    uint32_t events; /* asked for */
-    uint32_t event;  /* DW0 of the last asynchronous event; 0: none yet */
-    uint32_t log_id; /* of the log page that was asked for last */
+    uint32_t events;  /* asked for */
+    uint32_t changes; /* an agent's count of them */
+    uint32_t event;   /* DW0 of the last asynchronous event; 0: none yet */
+    uint32_t log_id;  /* of the log page that was asked for last */
     struct nvme_health health;
     bool has_health;
     bool was_ready;
@@ -94,10 +95,19 @@ void ctrlr_ring_share(struct nvme_ctrlr *ctrlr, struct ring *ring, bool always);
 /* Lists and identifies the namespaces; ends with ctrlr_scanned or a fault. */
 void scan_start(struct nvme_ctrlr *ctrlr);
 
+/* What is known of a namespace from now on; those that are not in scan.ids have no blocks. */
+void scan_record(struct nvme_ctrlr *ctrlr, const struct nvme_namespace *ns);
+void scan_forget_unlisted(struct nvme_ctrlr *ctrlr);
+
+/* The turn, where access->agent administers. */
+void agent_turn(struct nvme_ctrlr *ctrlr, uint32_t wishes);
+
 /* An owner has something for us, or a queue pair is to be looked at again (`wanted`). */
 void queues_serve(struct nvme_ctrlr *ctrlr);
 /* The controller is about to be stopped. */
 void queues_freeze(struct nvme_ctrlr *ctrlr);
+/* The controller has forgotten this one, as its agent says. */
+void queues_break(struct nvme_qpair *qp);
 /* It has stopped, and will start again. */
 void queues_forgotten(struct nvme_ctrlr *ctrlr);
 /* It has stopped, or reaches no memory any more, and that is the end. */

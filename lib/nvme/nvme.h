@@ -3,14 +3,12 @@
  * nvme.h - a disk that belongs to the application: an NVMe driver in user space.
  *
  * A controller is reached through a struct nvme_access: nvme_vfio_open gives one to a controller of
- * the machine, nvme_sim_open to one in software. The driver shares memory with it: arenas, in which
- * the queues and all buffers lie. The controller's own is mapped when it is opened, a worker's when
- * its queue pair is.
+ * the machine, nvme_kmod_open to one that the kernel administers, nvme_sim_open to one in software.
+ * The driver shares memory with it: arenas, in which the queues and all buffers lie.
  *
  *     nvme_ctrlr_open(&ctrlr, &config, why, sizeof(why));
- *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...  never blocks; see
- * nvme_ctrlr_next_ns nvme_open(&ioqp, ctrlr, 1, arena);                        queue pair 1 of
- * nvme_info.qpairs
+ *     while (nvme_ctrlr_turn(ctrlr, now) == NVME_STARTING) ...     see nvme_ctrlr_next_ns
+ *     nvme_open(&ioqp, ctrlr, 1, arena);                           1 to nvme_info.qpairs
  *
  *     io = (struct iohdesc){.ioqp = ioqp, .ns_id = 1, .lba = 8, .lba_count = 8, .buf = buf,
  *                           .op_complete = read_done};
@@ -32,12 +30,11 @@
  * controller can take, and what finds the queue full waits, in order, and is posted as completions
  * make room; nvme_sqsync after nvme_consume_completions tells the controller of those.
  *
- * Threads: a queue pair is used by one thread at a time, different ones by different threads, and
- * none of them waits for another. Each of them turns the controller: whoever comes while somebody
- * else does is told the state and goes on. What the turn has to say to a queue pair (its commands
- * are overdue, the controller is being reset, it is lost) is noticed by its own thread, when it
- * peeks, consumes or rings. Whoever has nothing to do may sleep until nvme_ctrlr_next_ns, or until
- * nvme_fd is readable, if nvme_peek_completions was 0 after its last turn.
+ * Threads: a queue pair is used by one thread at a time, different ones by different threads; none
+ * waits for another. Each of them turns the controller: who comes while somebody else does is told
+ * the state and goes on. What the turn has to say to a queue pair (it is overdue, being reset,
+ * lost) is noticed by its own thread, when it peeks, consumes or rings. Who has nothing to do may
+ * sleep until nvme_ctrlr_next_ns or nvme_fd, if nvme_peek_completions was 0 after its last turn.
  *
  * A callback may post requests; it may not consume completions or turn the controller.
  */
@@ -52,8 +49,7 @@
 #define NVME_DEPTH_MAX      1023 /* with the slot that stays empty, a queue of 1,024 entries */
 #define NVME_NAMESPACES_MAX 32
 #define NVME_TRIES_MAX      4
-/* Arenas: every worker's, and what the controller's own, a pack of tools and tests may need. */
-#define NVME_ARENAS_MAX (NVME_QPAIRS_MAX + 4)
+#define NVME_ARENAS_MAX     (NVME_QPAIRS_MAX + 4) /* every worker's, and a few more */
 
 struct nvme_access;
 struct nvme_ctrlr;
@@ -91,12 +87,10 @@ uint64_t nvme_ctrlr_next_ns(const struct nvme_ctrlr *ctrlr);
 /* The last thing that went wrong, one line; empty: nothing did. Turns write it, until the state is
  * NVME_CLOSED or NVME_DEAD: before that it is for whoever alone turns. */
 const char *nvme_ctrlr_why(const struct nvme_ctrlr *ctrlr);
-/* Shuts down in order, for which turns are needed. Requests that are out end with -ECANCELED. From
- * any thread. */
+/* Shuts down in order, by turns. Requests that are out end with -ECANCELED. From any thread. */
 void nvme_ctrlr_stop(struct nvme_ctrlr *ctrlr);
-/* In any state, by the last thread that uses the controller or a queue pair. One that was not shut
- * down is cut off from memory first; requests that are out end with -ECANCELED, from here. Arenas
- * keep what was taken from them. */
+/* By the last who uses the controller or a queue pair. One that was not shut down is cut off from
+ * memory first; requests that are out end with -ECANCELED, from here. */
 void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr);
 
 struct nvme_info {
@@ -110,8 +104,7 @@ struct nvme_info {
 struct nvme_namespace {
     uint32_t ns_id;
     uint32_t block_bytes; /* 512 to 4096 */
-    uint64_t blocks;      /* 0: it disappeared, or has a format that we do not read; a turn may
-                           * change it: read it with stat_get where other threads turn */
+    uint64_t blocks;      /* 0: it disappeared, or is of no use to us. Turns change it: stat_get */
 };
 
 /* Known once the controller is NVME_READY; the pointers stay good. */
@@ -157,13 +150,11 @@ const struct nvme_ctrlr_stats *nvme_ctrlr_stats(const struct nvme_ctrlr *ctrlr);
 
 /* --- queue pairs ------------------------------------------------------------------------------ */
 
-/*
- * `number` is 1 to nvme_info.qpairs. Queues are taken from the arena, in which buffers lie: it is
- * mapped now if it was not before, and has to live until nvme_ctrlr_close. Requests are accepted at
- * once, and wait until turns have created the queues on the controller.
- * -EBUSY: somebody has the number; -ENODEV: the controller is not ready, or no more, or has no such
- * queue pair; -ENOMEM: the arena is too small; -ENOSPC: NVME_ARENAS_MAX; or what mapping said.
- */
+/* Queues are taken from the arena, in which buffers lie: it is mapped now if it was not before, and
+ * has to live until nvme_ctrlr_close. Requests are accepted at once, and wait until turns have
+ * created the queues on the controller. -EBUSY: somebody has the number; -ENODEV: there is no such
+ * queue pair, or the controller is not ready (any more); -ENOMEM: the arena is too small; -ENOSPC:
+ * NVME_ARENAS_MAX; or what mapping said. */
 must_check int nvme_open(struct nvme_qpair **ioqp, struct nvme_ctrlr *ctrlr, uint32_t number,
                          struct mem_arena *arena);
 /* Deletes the queues on the controller. -EBUSY: requests are out; -EINPROGRESS: turn, and call it
@@ -181,10 +172,9 @@ struct iohdesc {
     /* `error`: 0, -EIO (the disk's; `status` has its own words), -ETIMEDOUT (see above), -ENODEV
      * (the controller is lost), -ENXIO (no such namespace any more), -ECANCELED, ... */
     void (*op_complete)(struct iohdesc *io, int error);
-    void *arg; /* the caller's */
-    uint16_t
-        status;  /* when done: the first error's status field (SCT and SC), if the disk sent it */
-    uint8_t opc; /* private: */
+    void *arg;       /* the caller's */
+    uint16_t status; /* when done: the first error's SCT and SC, if the disk sent it */
+    uint8_t opc;     /* private: */
     uint8_t block_shift;
     int error;
     uint32_t total; /* blocks; a flush counts as one */
@@ -195,8 +185,7 @@ struct iohdesc {
 };
 
 /* 0: accepted. -ENODEV: the controller is lost; -ENXIO: no such namespace; -ERANGE: beyond its end;
- * -EINVAL: no blocks; -EFAULT: the buffer is not (all) in an arena that is mapped, or not aligned.
- */
+ * -EINVAL: no blocks; -EFAULT: the buffer is not (all) in a mapped arena, or not aligned. */
 must_check int nvme_read(struct iohdesc *io);
 must_check int nvme_write(struct iohdesc *io);
 /* What was written before and is completed is durable afterwards. Takes no lba, count or buf. */
@@ -205,14 +194,13 @@ must_check int nvme_flush(struct iohdesc *io);
 /* The doorbells. False: there was nothing to tell. */
 bool nvme_sqsync(struct nvme_qpair *ioqp);
 bool nvme_cqsync(struct nvme_qpair *ioqp);
-/* How many completions there are to consume: the controller's, and of requests that a reset, an
- * abort or a loss has ended. */
+/* How many there are to consume, with those of requests that a reset or a loss has ended. */
 uint32_t nvme_peek_completions(struct nvme_qpair *ioqp);
 /* At most `max` of them; fewer when fewer are there. Returns how many. */
 uint32_t nvme_consume_completions(struct nvme_qpair *ioqp, uint32_t max);
 /* Requests accepted and not ended. */
 uint32_t nvme_outstanding(const struct nvme_qpair *ioqp);
-/* An eventfd, readable after an interrupt (read it, then peek); -1: completions are polled for. */
+/* Readable after an interrupt (read 8 bytes, whatever comes of it, and peek); -1: to be polled. */
 int nvme_fd(const struct nvme_qpair *ioqp);
 
 #define NVME_QPAIR_STATS(X, t)                                                                     \
@@ -250,6 +238,19 @@ void nvme_access_close(struct nvme_access *access);
 must_check int nvme_vfio_open(struct nvme_access **out, const char *address, char *why,
                               size_t why_bytes);
 
+struct nvme_kmod_config {
+    const char *name;            /* "diskmap0", below /dev */
+    size_t memory_bytes;         /* that it brings along, for all arenas; rounded up to buffers */
+    struct nvme_access *sharing; /* instead: use this one's, which must be closed after it */
+};
+
+/* A controller that the kernel module diskmap administers. The same verbs do for it, with these
+ * differences: config.qpairs of them may be there, but taken by other processes (-EBUSY); a command
+ * that is overdue costs its queue pair a restart, in which nvme_peek_completions waits for the
+ * kernel; and a doorbell is a system call. -errno and why. */
+must_check int nvme_kmod_open(struct nvme_access **out, const struct nvme_kmod_config *config,
+                              char *why, size_t why_bytes);
+
 /* --- a controller in software ----------------------------------------------------------------- */
 
 #define NVME_SIM_NAMESPACES_MAX 4
@@ -262,11 +263,8 @@ struct nvme_sim_namespace {
     int (*move)(void *media, void *host, size_t bytes, uint64_t off, bool write);
 };
 
-/*
- * What happens to a command is drawn from the seed when the command is fetched. A delay spread
- * between its bounds makes commands overtake each other; with delay_max_ns of 0 they are done
- * within the doorbell.
- */
+/* What happens to a command is drawn from the seed when it is fetched. Delays make commands
+ * overtake each other; with delay_max_ns of 0 they are done within the doorbell. */
 struct nvme_sim_config {
     struct nvme_sim_namespace namespaces[NVME_SIM_NAMESPACES_MAX];
     uint64_t seed;

@@ -26,45 +26,82 @@ static void wish(struct nvme_qpair *qp)
     __atomic_fetch_add(&qp->board->wishes, 1, __ATOMIC_RELEASE);
 }
 
+static const struct nvme_agent_ops *agent_of(const struct nvme_qpair *qp)
+{
+    return qp->ring.access->agent;
+}
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
-static int memory_take(struct nvme_qpair *qp, struct mem_arena *arena, uint32_t depth,
-                       uint32_t transfer_bytes)
+static int queues_take(struct nvme_qpair *qp, struct mem_arena *arena,
+                       const struct qpair_limits *limits)
 {
     struct ring *r = &qp->ring;
     size_t lists;
 
-    qp->arena = NULL;
-    r->size = depth + 1;
-    qp->list_entries = prp_list_entries(transfer_bytes);
-    lists = (size_t)depth * qp->list_entries * sizeof(uint64_t);
+    r->size = limits->depth + 1;
+    qp->list_entries = prp_list_entries(limits->transfer_bytes);
+    lists = (size_t)limits->depth * qp->list_entries * sizeof(uint64_t);
     r->sq = mem_arena_alloc(arena, r->size * sizeof(*r->sq), PAGE_BYTES);
     r->cq = mem_arena_alloc(arena, r->size * sizeof(*r->cq), PAGE_BYTES);
     qp->lists = mem_arena_alloc(arena, lists, PAGE_BYTES);
-    qp->trackers = mem_arena_alloc(arena, depth * sizeof(*qp->trackers), CACHE_LINE);
-    qp->free = mem_arena_alloc(arena, depth * sizeof(*qp->free), CACHE_LINE);
-    if (!r->sq || !r->cq || !qp->lists || !qp->trackers || !qp->free)
+    if (!r->sq || !r->cq || !qp->lists)
         return -ENOMEM;
     r->sq_bus = access_bus(r->access, r->sq, r->size * sizeof(*r->sq));
     r->cq_bus = access_bus(r->access, r->cq, r->size * sizeof(*r->cq));
     qp->lists_bus = access_bus(r->access, qp->lists, lists);
+    return 0;
+}
+
+static int queues_attach(struct nvme_qpair *qp, const struct qpair_limits *limits)
+{
+    struct ring *r = &qp->ring;
+    struct agent_queues q;
+    int error = agent_of(qp)->attach(r->access, qp->number, &q);
+
+    if (error)
+        return error;
+    if (q.entries <= limits->depth || !q.list_entries) {
+        agent_of(qp)->detach(r->access, qp->number);
+        return -EPROTO;
+    }
+    r->sq = q.sq;
+    r->cq = q.cq;
+    r->sq_bus = q.sq_bus;
+    r->cq_bus = q.cq_bus;
+    r->size = q.entries;
+    qp->lists = q.lists;
+    qp->lists_bus = q.lists_bus;
+    qp->list_entries = q.list_entries;
+    return 0;
+}
+
+/* What was taken from an arena stays with the number, for the next who comes with that arena. */
+static int memory_take(struct nvme_qpair *qp, struct mem_arena *arena,
+                       const struct qpair_limits *limits)
+{
+    int error;
+
+    if (arena == qp->arena)
+        return 0;
+    qp->arena = NULL;
+    qp->trackers = mem_arena_alloc(arena, limits->depth * sizeof(*qp->trackers), CACHE_LINE);
+    qp->free = mem_arena_alloc(arena, limits->depth * sizeof(*qp->free), CACHE_LINE);
+    error = agent_of(qp) ? 0 : queues_take(qp, arena, limits);
+    if (error || !qp->trackers || !qp->free)
+        return -ENOMEM;
     qp->arena = arena;
     return 0;
 }
 
-int qpair_open(struct nvme_qpair *qp, struct mem_arena *arena, const struct qpair_limits *limits)
+static void reset(struct nvme_qpair *qp, const struct qpair_limits *limits)
 {
-    const void *base = mem_arena_base(arena);
+    const struct mem_arena *arena = qp->arena;
 
-    if (arena != qp->arena) {
-        int error = memory_take(qp, arena, limits->depth, limits->transfer_bytes);
-
-        if (error)
-            return error;
-    }
-    qp->region = *access_region(qp->ring.access, base, mem_arena_bytes(arena));
+    qp->region = *access_region(qp->ring.access, mem_arena_base(arena), mem_arena_bytes(arena));
     qp->depth = qp->free_count = limits->depth;
-    qp->transfer_bytes = limits->transfer_bytes;
+    qp->transfer_bytes =
+        (uint32_t)min_u64(limits->transfer_bytes, (uint64_t)qp->list_entries * PAGE_BYTES);
     qp->sgls = limits->sgls;
     for (uint32_t i = 0; i < qp->depth; i++)
         qp->free[i] = (uint16_t)(qp->depth - 1 - i);
@@ -73,8 +110,19 @@ int qpair_open(struct nvme_qpair *qp, struct mem_arena *arena, const struct qpai
     ring_reset(&qp->ring);
     qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
     qp->seen = QPAIR_NONE;
-    // From nothing nobody else moves on.
-    (void)say(qp, QPAIR_WANTED);
+}
+
+int qpair_open(struct nvme_qpair *qp, struct mem_arena *arena, const struct qpair_limits *limits)
+{
+    int error = memory_take(qp, arena, limits);
+
+    if (!error && agent_of(qp))
+        error = queues_attach(qp, limits);
+    if (error)
+        return error;
+    reset(qp, limits);
+    // From nothing nobody else moves on, or else it is lost already, and will be attended to.
+    (void)say(qp, agent_of(qp) ? QPAIR_LIVE : QPAIR_WANTED);
     wish(qp);
     return 0;
 }
@@ -110,12 +158,29 @@ static void take_back(struct nvme_qpair *qp)
     ring_reset(&qp->ring);
 }
 
-static void lose(struct nvme_qpair *qp)
+static void lose(struct nvme_qpair *qp, int error)
 {
     for (uint32_t i = 0; i < qp->depth; i++)
         if (qp->trackers[i].state != TRACKER_FREE)
-            qpair_end(qp, &qp->trackers[i], qp->lost_error);
-    qpair_end_waiting(qp, qp->lost_error);
+            qpair_end(qp, &qp->trackers[i], error);
+    qpair_end_waiting(qp, error);
+}
+
+/* The queues are made anew, by ourselves or, where there is no agent, by the turn. */
+static void mend(struct nvme_qpair *qp)
+{
+    if (agent_of(qp) && agent_of(qp)->restart(qp->ring.access, qp->number)) {
+        (void)say(qp, QPAIR_LOST);
+        lose(qp, -ENODEV);
+        return;
+    }
+    take_back(qp);
+    if (!say(qp, agent_of(qp) ? QPAIR_LIVE : QPAIR_WANTED))
+        return;
+    if (agent_of(qp))
+        go(qp);
+    else
+        wish(qp);
 }
 
 void qpair_attend(struct nvme_qpair *qp)
@@ -124,15 +189,15 @@ void qpair_attend(struct nvme_qpair *qp)
 
     while ((phase = __atomic_load_n(&qp->phase, __ATOMIC_ACQUIRE)) != qp->seen) {
         qp->seen = phase;
+        // Nobody else has seen to it that what is out reaches no memory any more.
+        if (phase == QPAIR_LOST && agent_of(qp))
+            (void)agent_of(qp)->restart(qp->ring.access, qp->number);
         if (phase == QPAIR_LOST)
-            lose(qp);
+            lose(qp, qp->lost_error);
         if (phase == QPAIR_LIVE)
             go(qp);
-        if (phase != QPAIR_BROKEN)
-            continue;
-        take_back(qp);
-        if (say(qp, QPAIR_WANTED))
-            wish(qp);
+        if (phase == QPAIR_BROKEN)
+            mend(qp);
     }
 }
 
@@ -150,13 +215,11 @@ static uint32_t abort_pick(struct nvme_qpair *qp)
     return 0;
 }
 
-void qpair_tick(struct nvme_qpair *qp)
+/* What is to be done about commands that are overdue, as the turn reads it; 0: nothing. */
+static uint32_t overdue(struct nvme_qpair *qp)
 {
     uint32_t mail = 0;
 
-    qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
-    if (qp->free_count == qp->depth)
-        return;
     for (uint32_t i = 0; i < qp->depth; i++) {
         struct tracker *tr = &qp->trackers[i];
         uint32_t age = qp->tick - tr->tick;
@@ -170,10 +233,25 @@ void qpair_tick(struct nvme_qpair *qp)
             mail = QPAIR_MAIL_STUCK;
     }
     // A letter that was not fetched yet comes first.
-    if (!mail && !__atomic_load_n(&qp->mail, __ATOMIC_RELAXED))
-        mail = abort_pick(qp);
+    return mail || __atomic_load_n(&qp->mail, __ATOMIC_RELAXED) ? mail : abort_pick(qp);
+}
+
+void qpair_tick(struct nvme_qpair *qp)
+{
+    uint32_t mail;
+
+    qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
+    if (qp->free_count == qp->depth)
+        return;
+    mail = overdue(qp);
     if (!mail)
         return;
+    // An agent aborts nothing by itself, but restarts.
+    if (agent_of(qp)) {
+        if (say(qp, QPAIR_BROKEN))
+            mend(qp);
+        return;
+    }
     __atomic_store_n(&qp->mail, mail, __ATOMIC_RELAXED);
     wish(qp);
 }
@@ -190,6 +268,11 @@ int nvme_close(struct nvme_qpair *qp)
 {
     if (qp->outstanding)
         return -EBUSY;
+    if (agent_of(qp)) {
+        agent_of(qp)->detach(qp->ring.access, qp->number);
+        __atomic_store_n(&qp->phase, QPAIR_NONE, __ATOMIC_RELEASE);
+        return closed(qp);
+    }
     for (;;) {
         qp->seen = __atomic_load_n(&qp->phase, __ATOMIC_ACQUIRE);
         switch (qp->seen) {

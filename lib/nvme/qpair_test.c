@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "rig_test.h"
 
+#include <sys/eventfd.h>
+
 /* Every number of blocks around the limits of a command, at offsets within a page. */
 static void splits(void **state)
 {
@@ -216,14 +218,182 @@ static void errors(void **state)
     rig_close(rig);
 }
 
+/* Data that needs a list is one descriptor instead, at any offset; the rest has PRPs as before. */
+static void sgls(void **state)
+{
+    for (uint32_t no = 0; no < 2; no++) {
+        struct nvme_config config = {
+            .qpairs = 1, .depth = 3, .timeout_ns = RIG_TIMEOUT, .no_sgls = no};
+        struct rig *rig = rig_open_with((struct nvme_sim_config){.sgls = true}, config);
+
+        rig_ready(rig);
+        for (uint32_t count = 1; count <= 100; count++) {
+            struct rig_io r = rig_request(rig, count, count, (count * 52) & ~3u);
+            const struct nvme_sqe *sqe = &rig->qp->ring.sq[rig->qp->ring.sq_tail];
+            bool list = (count * 52 & ~3u) % PAGE_BYTES + count * 512 > 2 * PAGE_BYTES;
+
+            memset(rig->buf, 0, 1 << 16);
+            assert_int_equal(nvme_read(&r.io), 0);
+            assert_int_equal(sqe->flags, list && !no ? NVME_SQE_SGL : 0);
+            rig_drain(rig);
+            assert_int_equal(r.error, 0);
+            assert_memory_equal(r.io.buf, rig->media + count * 512, count * 512);
+            assert_int_equal(*((uint8_t *)r.io.buf + count * 512), 0);
+        }
+        rig_close(rig);
+    }
+}
+
+/* A controller that is busy is not rung for; one that went to sleep is. */
+static void shadow_doorbells(void **state)
+{
+    for (uint32_t no = 0; no < 2; no++) {
+        struct nvme_config config = {
+            .qpairs = 1, .depth = 5, .timeout_ns = RIG_TIMEOUT, .no_shadow = no};
+        struct rig *rig = rig_open_with(
+            (struct nvme_sim_config){.shadow = true, .dstrd = 2, .delay_max_ns = NS_PER_US},
+            config);
+        const struct nvme_qpair_stats *stats;
+
+        rig_ready(rig);
+        stats = nvme_qpair_stats(rig->qp);
+        for (uint32_t i = 0; i < 2000; i++) {
+            struct rig_io r = rig_request(rig, i, 1, 0);
+
+            assert_int_equal(nvme_read(&r.io), 0);
+            rig_drain(rig);
+            assert_int_equal(r.error, 0);
+        }
+        assert_int_equal(stats->timeouts, 0);
+        assert_int_equal(stats->sq_rings + stats->cq_rings + stats->shadow_rings, 4000);
+        assert_int_equal(stats->shadow_rings > 2000, !no);
+        assert_true(stats->sq_rings > 100);
+        rig_close(rig);
+    }
+}
+
+/* The arithmetic of the event index, around a ring of any size. */
+static void doorbells_wanted(void **state)
+{
+    for (uint32_t size = 2; size < 20; size++)
+        for (uint32_t old = 0; old < size; old++)
+            for (uint32_t count = 1; count < size; count++)
+                for (uint32_t event = 0; event < size; event++) {
+                    bool among = (event + size - old) % size < count;
+
+                    assert_int_equal(doorbell_wanted(event, old, (old + count) % size), among);
+                }
+}
+
+/* Closed and opened again, with another arena and with the same; also while it is being reset. */
+static void comes_back(void **state)
+{
+    struct rig *rig =
+        rig_open((struct nvme_sim_config){.delay_max_ns = NS_PER_MS, .fatal = 0}, 7, 2);
+    struct mem_arena *arena, *arenas[2];
+    const struct nvme_sqe *sq;
+    size_t used;
+
+    rig_ready(rig);
+    assert_int_equal(mem_arena_open(&arena, 2 << 20, 0), 0);
+    arenas[0] = arena;
+    arenas[1] = rig->arena;
+    for (uint32_t i = 0; i < 20; i++) {
+        struct rig_io r;
+
+        if (i % 5 == 4)
+            rig_sim(rig)->csts |= NVME_CSTS_CFS;
+        rig_qp_close(rig, rig->qp);
+        assert_int_equal(rig_sim(rig)->sqs[1].size, 0);
+        assert_int_equal(nvme_open(&rig->qp, rig->ctrlr, 1, arenas[i / 2 % 2]), 0);
+        used = mem_arena_used(arenas[i / 2 % 2]);
+        r = rig_request(rig, i, 8, 0);
+        memset(rig->buf, 0, 8192);
+        assert_int_equal(nvme_read(&r.io), 0);
+        rig_drain(rig);
+        assert_int_equal(r.ended, 1);
+        assert_int_equal(r.error, 0);
+        assert_memory_equal(rig->buf, rig->media + i * 512, 8 * 512);
+    }
+    // Once more with the same arena.
+    sq = rig->qp->ring.sq;
+    rig_qp_close(rig, rig->qp);
+    assert_int_equal(nvme_open(&rig->qp, rig->ctrlr, 1, arenas[1]), 0);
+    assert_ptr_equal(rig->qp->ring.sq, sq);
+    assert_int_equal(mem_arena_used(arenas[1]), used);
+    rig_close(rig);
+    mem_arena_close(arena);
+}
+
+/* The controller refuses the queues: that queue pair is lost, the others and the next one not. */
+static void refused(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.delay_max_ns = 1}, 7, 3);
+    struct nvme_qpair *first, *second;
+    struct rig_io r;
+
+    rig_ready(rig);
+    first = rig->qp;
+    for (uint32_t sq = 0; sq < 2; sq++) {
+        // Its number is taken, as far as the controller knows.
+        rig_sim(rig)->cqs[2].size = !sq;
+        rig_sim(rig)->sqs[2].size = sq;
+        assert_int_equal(nvme_open(&second, rig->ctrlr, 2, rig->arena), 0);
+        rig->qp = second;
+        r = rig_request(rig, 1, 1, 0);
+        assert_int_equal(nvme_read(&r.io), 0);
+        rig_drain(rig);
+        assert_int_equal(r.error, -ENODEV);
+        assert_int_equal(nvme_read(&r.io), -ENODEV);
+        rig_qp_close(rig, second);
+        rig_sim(rig)->cqs[2].size *= sq;
+        assert_int_equal(rig_sim(rig)->cqs[2].size, 0);
+        rig_sim(rig)->sqs[2].size = 0;
+    }
+    assert_int_equal(nvme_ctrlr_stats(rig->ctrlr)->resets, 0);
+    assert_int_equal(nvme_open(&second, rig->ctrlr, 2, rig->arena), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        rig->qp = i ? first : second;
+        r = rig_request(rig, 1, 1, 0);
+        assert_int_equal(nvme_read(&r.io), 0);
+        rig_drain(rig);
+        assert_int_equal(r.error, 0);
+    }
+    rig_close(rig);
+}
+
+static void interrupts(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){.interrupts = true}, 7, 2);
+    struct nvme_qpair *other;
+    eventfd_t count;
+    struct rig_io r;
+
+    rig_ready(rig);
+    assert_int_equal(nvme_open(&other, rig->ctrlr, 2, rig->arena), 0);
+    assert_true(nvme_fd(rig->qp) >= 0 && nvme_fd(other) >= 0);
+    assert_int_not_equal(nvme_fd(rig->qp), nvme_fd(other));
+    assert_int_equal(eventfd_read(nvme_fd(rig->qp), &count), -1);
+    r = rig_request(rig, 0, 1, 0);
+    assert_int_equal(nvme_read(&r.io), 0);
+    nvme_sqsync(rig->qp);
+    assert_int_equal(eventfd_read(nvme_fd(other), &count), -1);
+    assert_int_equal(eventfd_read(nvme_fd(rig->qp), &count), 0);
+    assert_int_equal(count, 1);
+    rig_close(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),         cmocka_unit_test(wraps),
-        cmocka_unit_test(waits_in_order), cmocka_unit_test(writes_and_flushes),
-        cmocka_unit_test(refuses),        cmocka_unit_test(strays),
-        cmocka_unit_test(aborts),         cmocka_unit_test(resets),
-        cmocka_unit_test(errors),
+        cmocka_unit_test(splits),           cmocka_unit_test(wraps),
+        cmocka_unit_test(waits_in_order),   cmocka_unit_test(writes_and_flushes),
+        cmocka_unit_test(refuses),          cmocka_unit_test(strays),
+        cmocka_unit_test(aborts),           cmocka_unit_test(resets),
+        cmocka_unit_test(errors),           cmocka_unit_test(sgls),
+        cmocka_unit_test(shadow_doorbells), cmocka_unit_test(doorbells_wanted),
+        cmocka_unit_test(comes_back),       cmocka_unit_test(refused),
+        cmocka_unit_test(interrupts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,11 @@ void queues_freeze(struct nvme_ctrlr *ctrlr)
         (void)move(&ctrlr->qpairs[i], QPAIR_LIVE, QPAIR_FROZEN);
 }
 
+void queues_break(struct nvme_qpair *qp)
+{
+    (void)move(qp, QPAIR_LIVE, QPAIR_BROKEN);
+}
+
 void queues_forgotten(struct nvme_ctrlr *ctrlr)
 {
     for (uint32_t i = 0; i < ctrlr->config.qpairs; i++) {

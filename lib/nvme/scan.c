@@ -42,8 +42,9 @@ static void blocks_set(struct nvme_namespace *ns, uint64_t blocks)
     __atomic_store_n(&ns->blocks, blocks, __ATOMIC_RELEASE);
 }
 
-static void record(struct qpair_namespaces *table, const struct nvme_namespace *ns)
+void scan_record(struct nvme_ctrlr *ctrlr, const struct nvme_namespace *ns)
 {
+    struct qpair_namespaces *table = &ctrlr->board.namespaces;
     struct nvme_namespace *known = table_find(table, ns->ns_id);
 
     if (!known && table->count < NVME_NAMESPACES_MAX) {
@@ -58,7 +59,7 @@ static void record(struct qpair_namespaces *table, const struct nvme_namespace *
     blocks_set(known, known->block_bytes == ns->block_bytes ? ns->blocks : 0);
 }
 
-static void forget_unlisted(struct nvme_ctrlr *ctrlr)
+void scan_forget_unlisted(struct nvme_ctrlr *ctrlr)
 {
     struct qpair_namespaces *table = &ctrlr->board.namespaces;
 
@@ -84,7 +85,7 @@ static void identified(void *arg, const struct nvme_cqe *cqe)
         ns = parse(ns.ns_id, ctrlr->data);
     else
         stat_inc(&ctrlr->stats.admin_errors);
-    record(&ctrlr->board.namespaces, &ns);
+    scan_record(ctrlr, &ns);
     ctrlr->scan.at++;
     identify_next(ctrlr);
 }
@@ -95,7 +96,7 @@ static void identify_next(struct nvme_ctrlr *ctrlr)
     struct nvme_sqe sqe = {.opc = NVME_ADMIN_IDENTIFY, .cdw10 = NVME_CNS_NAMESPACE};
 
     if (scan->at == scan->count) {
-        forget_unlisted(ctrlr);
+        scan_forget_unlisted(ctrlr);
         scan->running = false;
         ctrlr_scanned(ctrlr);
         return;
