@@ -25,13 +25,14 @@ static void disks_wait(void *arg, int fd, uint64_t until_ns)
 }
 
 int disks_open(struct diskmap_disks **out, const uint64_t *start_ns, uint32_t workers,
-               uint32_t depth)
+               uint32_t depth, size_t arena_bytes)
 {
     struct diskmap_disks_config config = {.now_ns = disks_now_ns,
                                           .wait = disks_wait,
                                           .arg = (void *)(uintptr_t)start_ns,
                                           .workers = workers,
-                                          .depth = depth};
+                                          .depth = depth,
+                                          .arena_bytes = arena_bytes};
 
     return diskmap_disks_open(out, &config);
 }

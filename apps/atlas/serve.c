@@ -507,6 +507,15 @@ static void close_arenas(struct server *server)
     }
 }
 
+/* As far as it can be said before the disks are known. */
+static size_t disk_arena_bytes(const struct server *server)
+{
+    struct worker_config config;
+
+    worker_config(server, NULL, &config);
+    return worker_disk_arena_bytes(&config);
+}
+
 static int open_set(struct server *server)
 {
     const struct serve_options *o = &server->options;
@@ -516,7 +525,8 @@ static int open_set(struct server *server)
     if (o->root) {
         rc = diskmap_set_open_root(&server->set, o->root, why, sizeof(why));
     } else {
-        rc = disks_open(&server->disks, &server->start_ns, server->thread_count, DISK_DEPTH);
+        rc = disks_open(&server->disks, &server->start_ns, server->thread_count, DISK_DEPTH,
+                        disk_arena_bytes(server));
         if (rc == 0)
             rc = diskmap_set_open_volumes(&server->set, server->disks, o->volumes, o->volume_count,
                                           why, sizeof(why));

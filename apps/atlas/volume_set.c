@@ -13,7 +13,7 @@ static const uint64_t start_ns; /* the disks' time is the clock's */
 int volumes_begin(struct volumes *set)
 {
     *set = (struct volumes){0};
-    if (!disks_open(&set->disks, &start_ns, 1, 0))
+    if (!disks_open(&set->disks, &start_ns, 1, 0, 0))
         return EXIT_DONE;
     log_error("not enough memory");
     return EXIT_FAILED;
@@ -49,7 +49,8 @@ int volumes_open(struct volumes *set, const struct volume_args *args, bool writa
 
 void volumes_close(struct volumes *set)
 {
-    for (uint32_t i = 0; i < set->count; i++) {
+    // Backwards: a disk may use the memory of one that was opened before it.
+    for (uint32_t i = set->count; i-- > 0;) {
         if (set->v[i].diskmap)
             diskmap_volume_close(set->v[i].diskmap);
         if (set->v[i].medium)

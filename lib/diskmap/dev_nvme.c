@@ -153,10 +153,9 @@ static void lane_turn(struct nvme *n, struct lane *lane, uint32_t max, uint64_t 
     if (unlikely(nvme_ctrlr_turn(c->ctrlr, now_ns) == NVME_DEAD) &&
         !__atomic_load_n(&c->lost, __ATOMIC_RELAXED))
         news_add(n, &c->lost, c->name, nvme_ctrlr_why(c->ctrlr));
-    if (!nvme_consume_completions(lane->qpair, max))
-        return;
-    nvme_cqsync(lane->qpair);
-    // What had found the queue full has been posted.
+    if (nvme_consume_completions(lane->qpair, max))
+        nvme_cqsync(lane->qpair);
+    // What had found the queue full, or not there yet, has been posted.
     nvme_sqsync(lane->qpair);
 }
 
@@ -192,7 +191,8 @@ static int nvme_device_fd(struct device *dev)
 
         if (lane->fd >= 0 && read(lane->fd, &count, sizeof(count)) < 0)
             continue; // nothing had been
-        if (nvme_peek_completions(lane->qpair))
+        // Another worker's turn may have made the queues, and the look posts what waited for them.
+        if (nvme_peek_completions(lane->qpair) || nvme_sqsync(lane->qpair))
             return n->ready_fd;
     }
     return n->done_first ? n->ready_fd : n->wait_fd;

@@ -185,7 +185,7 @@ int diskmap_open(struct diskmap **out, struct diskmap_set *set, const struct dis
 size_t diskmap_arena_bytes(const struct diskmap_set *set, uint32_t depth)
 {
     // The tables of the other devices are small change beside what a worker has to spare.
-    return nvme_device_bytes(set, depth);
+    return set ? nvme_device_bytes(set, depth) : 0;
 }
 
 void diskmap_close(struct diskmap *dm)

@@ -53,6 +53,7 @@ struct diskmap_disks_config {
     uint32_t workers;    /* diskmaps open at a time; 0: 1 */
     uint32_t depth;      /* commands in flight per controller and worker; 0: 128 */
     uint64_t timeout_ns; /* of a command, before it is aborted; 0: 5 s */
+    size_t arena_bytes;  /* what each worker asks of diskmap_set_arena; only diskmap: asks before */
 };
 
 must_check int diskmap_disks_open(struct diskmap_disks **out,
@@ -131,7 +132,7 @@ extern const struct stat_desc diskmap_stat_descs[];
 
 must_check int diskmap_open(struct diskmap **out, struct diskmap_set *set,
                             const struct diskmap_config *config, char *why, size_t why_bytes);
-/* Of the arena, for its tables; without `buffers`. */
+/* Of the arena, for its tables, without `buffers`; what disks need is left out of that of NULL. */
 size_t diskmap_arena_bytes(const struct diskmap_set *set, uint32_t depth);
 /* Waits for the reads in flight: their buffers are the caller's again when it returns. Called by
  * the thread that read; a diskmap may be opened by another one than that. */

@@ -15,6 +15,9 @@
 /* The admin queue and the scan's pages, the media's queue pair with the lists of its trackers, and
  * their buffer. */
 #define ARENA_BYTES (DISK_BOUNCE_BYTES + (3u << 20))
+/* Memory of the module: disks that may come after the first, and each worker's queue pairs. */
+#define KMOD_DISKS        4
+#define KMOD_WORKER_BYTES (2u << 20)
 
 struct diskmap_disks {
     struct diskmap_disks_config config;
@@ -55,6 +58,18 @@ uint32_t disks_depth(const struct diskmap_disks *disks)
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
+/* What the admin queue brings makes no descriptor readable, and what one turn brings may be for the
+ * next one to go on with: so nobody waits long. */
+#define PAUSE_NS NS_PER_MS
+
+static void pause_for(const struct controller *c, int fd)
+{
+    const struct diskmap_disks *disks = c->disks;
+    uint64_t until_ns = min_u64(nvme_ctrlr_next_ns(c->ctrlr), disks_now(disks) + PAUSE_NS);
+
+    disks->config.wait(disks->config.arg, fd, until_ns);
+}
+
 /* Also turns, since most of what there is to wait for is made to happen by that. */
 static enum nvme_state turn_and_wait(const struct controller *c)
 {
@@ -62,7 +77,7 @@ static enum nvme_state turn_and_wait(const struct controller *c)
     enum nvme_state state = nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
 
     if (state != NVME_READY && state != NVME_CLOSED && state != NVME_DEAD)
-        disks->config.wait(disks->config.arg, -1, nvme_ctrlr_next_ns(c->ctrlr));
+        pause_for(c, -1);
     return state;
 }
 
@@ -77,9 +92,12 @@ void controller_wait(const struct controller *c, struct nvme_qpair *qpair)
         count = 0;
     if (nvme_ctrlr_turn(c->ctrlr, disks_now(disks)) == NVME_DEAD || nvme_peek_completions(qpair))
         return;
+    // The queues may have been created by that turn: what waited for them is to be rung for.
+    if (nvme_sqsync(qpair))
+        return;
     // Without interrupts, and with a device that does not wait to be asked, there is only looking.
     if (fd >= 0 || c->own_time)
-        disks->config.wait(disks->config.arg, fd, nvme_ctrlr_next_ns(c->ctrlr));
+        pause_for(c, fd);
 }
 
 /* --- bringing up and shutting down ------------------------------------------------------------ */
@@ -121,11 +139,13 @@ static void controller_free(struct controller *c)
 
 int controller_arena(struct controller *c, size_t bytes, struct mem_arena **out)
 {
-    uint8_t *base = c->memory + c->memory_used;
+    uint8_t *base;
     int rc;
 
+    c = c->lender;
     if (!c->memory)
         return mem_arena_open(out, bytes, MEM_ARENA_HUGE);
+    base = c->memory + c->memory_used;
     bytes = align_up(bytes, PAGE_BYTES);
     if (bytes > c->memory_bytes - c->memory_used)
         return -ENOSPC;
@@ -182,6 +202,30 @@ static int vfio_open(struct controller *c, const struct disk_spec *spec, char *w
     return rc;
 }
 
+/* The module's buffers can be lent from one disk to others: all of them use the first one's. They
+ * have to be asked for at once, for all workers and a few more disks. */
+static int kmod_open(struct controller *c, const struct disk_spec *spec, char *why,
+                     size_t why_bytes)
+{
+    const struct diskmap_disks_config *config = &c->disks->config;
+    struct nvme_kmod_config kmod = {.name = spec->where};
+    char what[192];
+    int rc;
+
+    for (struct controller *other = c->disks->first; other; other = other->next)
+        if (other->memory && other->lender == other)
+            c->lender = other;
+    if (c->lender != c)
+        kmod.sharing = c->lender->access;
+    else
+        kmod.memory_bytes =
+            KMOD_DISKS * ARENA_BYTES + config->workers * (config->arena_bytes + KMOD_WORKER_BYTES);
+    rc = nvme_kmod_open(&c->access, &kmod, what, sizeof(what));
+    if (rc)
+        snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
+    return rc;
+}
+
 static int access_open(struct controller *c, const struct disk_spec *spec, bool create, char *why,
                        size_t why_bytes)
 {
@@ -190,10 +234,10 @@ static int access_open(struct controller *c, const struct disk_spec *spec, bool 
         return vfio_open(c, spec, why, why_bytes);
     case DISK_SIM:
         return disk_sim_open(c, spec, create, why, why_bytes);
-    default:
-        snprintf(why, why_bytes, "%.100s: this kind of disk is not known here", spec->name);
-        return -ENOTSUP;
+    case DISK_KMOD:
+        return kmod_open(c, spec, why, why_bytes);
     }
+    return -EINVAL;
 }
 
 static int controller_make(struct diskmap_disks *disks, const struct disk_spec *spec, bool writable,
@@ -208,11 +252,12 @@ static int controller_make(struct diskmap_disks *disks, const struct disk_spec *
         return -ENOMEM;
     }
     c->disks = disks;
+    c->lender = c;
     c->writable = writable;
     c->fd = -1;
     memcpy(c->name, spec->name, sizeof(c->name));
     rc = access_open(c, spec, create, why, why_bytes);
-    if (!rc && nvme_access_memory(c->access, &memory, &c->memory_bytes))
+    if (!rc && c->lender == c && nvme_access_memory(c->access, &memory, &c->memory_bytes))
         c->memory = memory;
     if (!rc)
         rc = start(c, why, why_bytes);
@@ -277,9 +322,15 @@ int controller_qpair_open(struct controller *c, struct mem_arena *arena, struct 
 
 void controller_qpair_close(struct controller *c, struct nvme_qpair *qpair)
 {
-    while (nvme_close(qpair) == -EINPROGRESS)
-        if (turn_and_wait(c) == NVME_READY)
-            c->disks->config.wait(c->disks->config.arg, -1, nvme_ctrlr_next_ns(c->ctrlr));
+    const struct diskmap_disks *disks = c->disks;
+    int rc = nvme_close(qpair);
+
+    while (rc == -EINPROGRESS) {
+        nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
+        rc = nvme_close(qpair);
+        if (rc == -EINPROGRESS)
+            pause_for(c, -1);
+    }
 }
 
 int controller_qpair_get(struct controller *c)

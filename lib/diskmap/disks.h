@@ -54,8 +54,9 @@ struct controller {
     struct disk *disks_open; /* each of them holds the controller */
     struct nvme_ctrlr *ctrlr;
     struct nvme_access *access;
-    struct mem_arena *arena; /* the admin queue's and the media's */
-    uint8_t *memory;         /* in which all arenas have to lie; NULL: anywhere */
+    struct mem_arena *arena;   /* the admin queue's and the media's */
+    struct controller *lender; /* whose memory it uses, and which is closed after it; or itself */
+    uint8_t *memory;           /* in which all arenas have to lie; NULL: anywhere */
     size_t memory_bytes, memory_used;
     bool own_time; /* it moves when it is turned: there is nothing to poll for */
     bool lost;     /* atomic: somebody has been told */

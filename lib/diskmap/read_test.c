@@ -187,14 +187,16 @@ static void the_descriptor_says_when_to_reap(void **state)
     worker_begin(&w, *state);
     worker_open(&w, 4, NULL);
     // A controller makes the queues while it is turned.
-    while (diskmap_next_ns(w.dm) <= w.begun_ns + NS_PER_MS)
-        assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, ns += 1000)), 0);
+    while (diskmap_next_ns(w.dm) <= worker_now(&w) + 10 * NS_PER_MS)
+        assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, ns += NS_PER_MS)), 0);
     p = (struct pollfd){.fd = diskmap_fd(w.dm), .events = POLLIN};
     assert_int_equal(poll(&p, 1, 0), 0);
     read.object = find(&w, "/7");
     read.buf = w.buffers;
     diskmap_read(w.dm, &read, worker_at(&w, 0));
     diskmap_kick(w.dm, worker_at(&w, 0));
+    // A controller in software does its work in turns.
+    assert_int_equal(diskmap_reap(w.dm, &done, 0, worker_at(&w, 0)), 0);
     p.fd = diskmap_fd(w.dm);
     assert_int_equal(poll(&p, 1, 5000), 1);
     assert_int_equal(diskmap_reap(w.dm, &done, 1, worker_at(&w, 5)), 1);

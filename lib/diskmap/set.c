@@ -188,7 +188,8 @@ static int set_alloc(struct diskmap_set **out, size_t volumes)
 
 void diskmap_set_close(struct diskmap_set *set)
 {
-    for (uint32_t i = 0; set->volumes && i < set->volume_count; i++) {
+    // Backwards: a disk may use the memory of one that was opened before it.
+    for (uint32_t i = set->volumes ? set->volume_count : 0; i-- > 0;) {
         if (set->volumes[i].ram)
             munmap(set->volumes[i].ram, set->volumes[i].ram_bytes);
         if (set->volumes[i].medium)
@@ -279,26 +280,36 @@ int diskmap_set_open_root(struct diskmap_set **out, const char *dir, char *why, 
     return rc;
 }
 
-/* With memory of its own only one controller can be used: the others do not reach that. */
+/* Who has the memory in which a worker's buffers have to lie, if anybody insists. */
 static int memory_owner(const struct diskmap_set *set, struct controller **out, char *why,
                         size_t why_bytes)
 {
-    struct controller *owner = NULL, *any = NULL;
+    struct controller *owner = NULL;
 
     for (uint32_t i = 0; i < set->volume_count; i++) {
+        struct controller *c;
+
         if (!set->volumes[i].disk)
             continue;
-        any = set->volumes[i].disk->controller;
-        if (any->memory && owner && owner != any) {
+        c = set->volumes[i].disk->controller->lender;
+        if (owner && owner != c && (owner->memory || c->memory)) {
             snprintf(why, why_bytes,
-                     "%.80s and %.80s have memory of their own each: serve them by two servers, or "
-                     "by vfio",
-                     owner->name, any->name);
+                     "%.80s and %.80s cannot use the same memory: serve them by two servers",
+                     owner->name, c->name);
             return -ENOTSUP;
         }
-        owner = any->memory ? any : owner;
+        owner = c;
     }
-    *out = owner ? owner : any;
+    for (uint32_t i = 0; owner && owner->memory && i < set->volume_count; i++)
+        if (!set->volumes[i].disk && !set->volumes[i].ram) {
+            snprintf(
+                why, why_bytes,
+                "%.80s has memory of its own, which the kernel does not read files into: serve "
+                "the files by another server",
+                owner->name);
+            return -ENOTSUP;
+        }
+    *out = owner;
     return 0;
 }
 

@@ -279,8 +279,7 @@ struct nvme_sim_config {
     uint64_t remove_ns;   /* when it is pulled out; 0: never */
     uint32_t queue_pairs; /* granted by Set Features; 0: as many as are asked for */
     uint32_t queue_size;  /* CAP.MQES + 1; 0: 65,536 */
-    uint8_t mdts;
-    uint8_t dstrd;
+    uint8_t mdts, dstrd;
     bool sgls;       /* it takes SGLs ... */
     bool shadow;     /* ... and doorbells in memory */
     bool interrupts; /* it has eventfds */
