@@ -35,7 +35,7 @@ struct set {
     struct disk disks[DISKS_MAX];
     struct image images[DISKS_MAX];
     uint32_t count;
-    struct mem_arena *arena;
+    struct disk_memory memory;
     char *buffers;
 };
 
@@ -75,15 +75,17 @@ static bool set_open(struct set *set, char **specs, uint32_t count, size_t buffe
 {
     size_t buffers = max_u64(count * buffer_bytes, LOAD_SCAN_BYTES);
 
+    char why[256];
+
     *set = (struct set){0};
     if (count > DISKS_MAX ||
-        mem_arena_open(&set->arena, count * QUEUE_BYTES + buffers, MEM_ARENA_HUGE))
-        return report(false, "memory for %u disks, %zu MiB", count, buffers / MIB);
-    set->buffers = mem_arena_alloc(set->arena, buffers, PAGE_BYTES);
+        !disk_memory_open(&set->memory, specs[0], count * QUEUE_BYTES + buffers, why, sizeof(why)))
+        return report(false, "memory for %u disks, %zu MiB: %s", count, buffers / MIB, why);
+    set->buffers = mem_arena_alloc(set->memory.arena, buffers, PAGE_BYTES);
     for (; set->count < count; set->count++) {
         struct disk *disk = &set->disks[set->count];
 
-        if (!disk_open(disk, specs[set->count], set->arena, 1, DEPTH_MAX))
+        if (!disk_open(disk, specs[set->count], &set->memory, 1, DEPTH_MAX))
             return report(false, "%s opens: %s", specs[set->count], disk->why);
         if (!disk_learn(set, set->count))
             return false;
@@ -98,7 +100,7 @@ static void set_close(struct set *set)
             report(false, "%s is shut down in order", set->disks[i].spec);
         image_free(&set->images[i]);
     }
-    mem_arena_close(set->arena);
+    disk_memory_close(&set->memory);
 }
 
 static struct load load_of(struct set *set)
@@ -262,7 +264,7 @@ static void case_reattach(char **specs, uint32_t count)
             good = load_run(&load);
             snprintf(what, sizeof(what), "%s", load.what);
             for (uint32_t i = 0; i < count && good; i++)
-                pairs = pairs && disk_reattach(&set.disks[i], set.arena);
+                pairs = pairs && disk_reattach(&set.disks[i], set.memory.arena);
         }
         if (good)
             set_close(&set);
@@ -314,22 +316,23 @@ static void victim(char *spec, struct witness *w)
     exit(1);
 }
 
-/* Nobody else has the disk as long as somebody has it. */
+/* Nobody else has the disk as long as somebody has it; but the kernel module's have many users. */
 static void expect_taken(const char *spec)
 {
-    struct mem_arena *arena;
+    struct disk_memory memory;
     struct disk disk;
 
-    if (mem_arena_open(&arena, QUEUE_BYTES, 0))
+    if (!strncmp(spec, "diskmap:", 8) ||
+        !disk_memory_open(&memory, spec, QUEUE_BYTES, disk.why, sizeof(disk.why)))
         return;
-    if (disk_open(&disk, spec, arena, 1, DEPTH_MAX)) {
+    if (disk_open(&disk, spec, &memory, 1, DEPTH_MAX)) {
         report(false, "a disk that somebody has cannot be opened");
         disk_close(&disk);
     } else {
         report(strstr(disk.why, "is taken") != NULL,
                "a disk that somebody has cannot be opened: %s", disk.why);
     }
-    mem_arena_close(arena);
+    disk_memory_close(&memory);
 }
 
 /* Returns how many sectors were being written. */

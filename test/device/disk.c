@@ -40,13 +40,51 @@ static int sim_open(struct disk *disk, uint32_t number)
     return nvme_sim_open(&disk->access, &config);
 }
 
-static int access_open(struct disk *disk)
+static const char *kmod_name(const char *spec)
 {
+    return strncmp(spec, "diskmap:", 8) == 0 ? spec + 8 : NULL;
+}
+
+bool disk_memory_open(struct disk_memory *memory, const char *spec, size_t bytes, char *why,
+                      size_t why_bytes)
+{
+    struct nvme_kmod_config config = {.name = kmod_name(spec), .memory_bytes = bytes};
+    int error;
+    void *base;
+
+    *memory = (struct disk_memory){0};
+    if (!config.name) {
+        error = mem_arena_open(&memory->arena, bytes, MEM_ARENA_HUGE);
+    } else {
+        if (nvme_kmod_open(&memory->lender, &config, why, why_bytes))
+            return false;
+        error = nvme_access_memory(memory->lender, &base, &bytes)
+                    ? mem_arena_open_in(&memory->arena, base, bytes)
+                    : -EINVAL;
+    }
+    if (error)
+        snprintf(why, why_bytes, "an arena of %zu bytes: %s", bytes, strerror(-error));
+    return !error;
+}
+
+void disk_memory_close(struct disk_memory *memory)
+{
+    mem_arena_close(memory->arena);
+    if (memory->lender)
+        nvme_access_close(memory->lender);
+}
+
+static int access_open(struct disk *disk, struct nvme_access *lender)
+{
+    struct nvme_kmod_config config = {.name = kmod_name(disk->spec), .sharing = lender};
+
+    if (config.name)
+        return nvme_kmod_open(&disk->access, &config, disk->why, sizeof(disk->why));
     if (strncmp(disk->spec, "vfio:", 5) == 0)
         return nvme_vfio_open(&disk->access, disk->spec + 5, disk->why, sizeof(disk->why));
     if (strncmp(disk->spec, "sim:", 4) == 0)
         return sim_open(disk, (uint32_t)strtoul(disk->spec + 4, NULL, 10));
-    snprintf(disk->why, sizeof(disk->why), "a disk is vfio:ADDRESS or sim:NUMBER");
+    snprintf(disk->why, sizeof(disk->why), "a disk is vfio:ADDRESS, diskmap:NAME or sim:NUMBER");
     return -1;
 }
 
@@ -71,17 +109,17 @@ static bool await(struct disk *disk, enum nvme_state wanted)
     return state == wanted;
 }
 
-bool disk_open(struct disk *disk, const char *spec, struct mem_arena *arena, uint32_t qpairs,
-               uint32_t depth)
+bool disk_open(struct disk *disk, const char *spec, const struct disk_memory *memory,
+               uint32_t qpairs, uint32_t depth)
 {
-    struct nvme_config config = {.arena = arena,
+    struct nvme_config config = {.arena = memory->arena,
                                  .qpairs = qpairs,
                                  .depth = depth,
                                  .transfer_bytes = TRANSFER_BYTES,
                                  .timeout_ns = TIMEOUT_NS};
 
     *disk = (struct disk){.spec = spec};
-    if (access_open(disk)) {
+    if (access_open(disk, memory->lender)) {
         free(disk->media);
         return false;
     }
@@ -92,7 +130,7 @@ bool disk_open(struct disk *disk, const char *spec, struct mem_arena *arena, uin
         return false;
     }
     if (!await(disk, NVME_READY) || !nvme_ctrlr_namespace_count(disk->ctrlr) ||
-        nvme_open(&disk->qp, disk->ctrlr, 1, arena)) {
+        nvme_open(&disk->qp, disk->ctrlr, 1, memory->arena)) {
         snprintf(disk->why, sizeof(disk->why), "not ready: %s", nvme_ctrlr_why(disk->ctrlr));
         disk_drop(disk);
         return false;

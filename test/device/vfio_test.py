@@ -5,16 +5,11 @@ All cases of device_test.c run in one guest, one after the other. Here it is loo
 the images that are left have to be what the guest thinks it wrote, and the guest's kernel has to
 have seen the IOMMU stop what was to be stopped.
 """
-import os
-import re
-import subprocess
-
 import guest
+import known
 import tap
 
 DISKS = 4
-DISK_MIB = 64
-TEST = os.environ.get('DEVICE_TEST', '')
 
 JOB = r'''
 test=/tmp/files/device_test
@@ -67,48 +62,15 @@ cat /tmp/out
 '''
 
 
-def make_images():
-    images = [guest.scratch('vfio%d.img' % i) for i in range(DISKS)]
-    for number, path in enumerate(images):
-        subprocess.run([TEST, 'image', path, str(number), str(DISK_MIB)], check=True)
-    return images
-
-
-def check_faults(result):
-    """Every stray read has its fault: same address, by the first disk, a write to memory."""
-    aimed = [int(m.group(1), 16) for m in result.find(r'^# aimed at 0x([0-9a-f]+)')]
-    tap.ok(len(aimed) == 2, 'two reads were aimed outside of the granted memory')
-    for address in aimed:
-        pattern = (r'DMAR: \[DMA Write.*\] Request device \[00:%02x\.0\] fault addr 0x%x\b'
-                   % (guest.FIRST_DISK, address))
-        tap.ok(result.find(pattern), 'the IOMMU stopped the one at %#x' % address,
-               *[m.string for m in result.find('DMAR')])
-    granted = [m.group(0) for m in result.find(r'DMAR: .*fault addr 0x([0-9a-f]+)')
-               if not any('%x' % address in m.group(1) for address in aimed)]
-    tap.ok(not granted, 'and nothing else', *granted)
-
-
-def check_images(result, images):
-    """The guest's model of each disk, and the file that QEMU wrote, byte by byte."""
-    said = {int(m.group(1)): m.group(2) for m in result.find(r'^# digest (\d+) ([0-9a-f]{16})$')}
-    for number, path in enumerate(images):
-        found = subprocess.run([TEST, 'digest', path], stdout=subprocess.PIPE, text=True,
-                               check=True).stdout.strip()
-        tap.ok(said.get(number) == found, 'disk %d holds what was written to it' % number,
-               'digest %s, not %s' % (found, said.get(number)))
-        if not os.environ.get('DEVICE_KEEP'):
-            os.remove(path)
-
-
 def main():
-    images = make_images()
+    images = known.make_images('vfio', DISKS)
     disks = [guest.Disk(path, keep=True, options='mdts=5') for path in images]
     machine = guest.Guest('vfio', modules=('vfio-pci', 'vfio_iommu_type1'), disks=disks,
-                          files=[TEST], memory_mib=1408)
+                          files=[known.TEST], memory_mib=1408)
     job = JOB % {'disks': ' '.join(guest.Disk.address(i) for i in range(DISKS))}
     result = machine.run(job, seconds=150)
-    check_faults(result)
-    check_images(result, images)
+    known.check_faults(result)
+    known.check_images(result, images)
 
 
 tap.run(main, guest.obstacle())
