@@ -86,12 +86,12 @@ void qpair_post_waiting(struct nvme_qpair *qp)
 static uint64_t namespace_find(const struct nvme_qpair *qp, uint32_t ns_id, uint32_t *block_bytes)
 {
     const struct qpair_namespaces *all = &qp->board->namespaces;
-    const struct nvme_namespace *ns = &all->list[ns_id - 1];
     uint32_t count = __atomic_load_n(&all->count, __ATOMIC_ACQUIRE);
+    // On nearly every disk they are numbered 1, 2, ...
+    const struct nvme_namespace *ns = &all->list[ns_id - 1 < count ? ns_id - 1 : 0];
     uint64_t blocks;
 
-    // On nearly every disk they are numbered 1, 2, ...
-    if (unlikely(ns_id - 1 >= count || ns->ns_id != ns_id)) {
+    if (unlikely(ns->ns_id != ns_id)) {
         ns = all->list;
         while (ns < all->list + count && ns->ns_id != ns_id)
             ns++;

@@ -123,7 +123,7 @@ static void refuses(void **state)
     assert_int_equal(nvme_read(&r.io), -EFAULT);
     r.io.buf = (uint8_t *)mem_arena_base(rig->arena) + mem_arena_bytes(rig->arena) - 508;
     assert_int_equal(nvme_read(&r.io), -EFAULT);
-    for (uint32_t ns_id = 0; ns_id < 6; ns_id++) {
+    for (uint32_t ns_id = 0; ns_id < 2 * NVME_NAMESPACES_MAX; ns_id++) {
         r = rig_request(rig, 0, 1, 0);
         r.io.ns_id = ns_id;
         if (ns_id != 1)

@@ -311,9 +311,11 @@ static const char *reach(struct qtest *qt)
         return "nobody answers on the socket as QEMU does: start QEMU with -qtest";
     if (!function_find(qt))
         return "QEMU has no NVMe controller in a slot of bus 0: add -device nvme";
+    // Places are given while it answers at none of them.
+    config_put(qt, PCI_COMMAND, PCI_COMMAND_MASTER);
     if (!bars_place(qt))
         return "the controller's base address registers want more room than there is";
-    config_put(qt, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    config_put(qt, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     // Whoever had it before may have left it at work, in the memory that is ours now.
     stop(&qt->access);
     config_put(qt, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);

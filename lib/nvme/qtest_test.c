@@ -23,7 +23,8 @@
 /* What answers: one function in slot 3, as far as the questions go that the driver asks. */
 struct peer {
     int fd;
-    uint32_t address, bar_low, command;
+    uint32_t address, bar_low;
+    uint32_t command;        /* also looked at by the test */
     uint32_t bar_bytes;      /* what its BAR0 wants */
     uint32_t questions_left; /* then it says `last` and hangs up */
     const char *last;
@@ -62,7 +63,7 @@ static void peer_answer(struct peer *peer, FILE *to, const char *line)
         if ((peer->address & 0xff) == 0x10)
             peer->bar_low = (uint32_t)b;
         if ((peer->address & 0xff) == 0x04)
-            peer->command = (uint32_t)b;
+            __atomic_store_n(&peer->command, (uint32_t)b, __ATOMIC_RELEASE);
         fprintf(to, "OK\n");
     } else if (!strncmp(line, "inl", 3)) {
         fprintf(to, "OK 0x%04x\n", peer_config(peer));
@@ -120,7 +121,7 @@ static void memory_becomes_the_guests(void **state)
 
     assert_int_equal(open_with(&peer, &access, &memory, why), 0);
     assert_int_equal(access_read32(access, 0x8), 0x8);
-    assert_int_equal(peer.command, 6);
+    assert_int_equal(__atomic_load_n(&peer.command, __ATOMIC_ACQUIRE), 6);
     assert_int_equal(mem_arena_open(&arena, 4 << 20, 0), 0);
     p = mem_arena_alloc(arena, 64, 64);
     strcpy(p, "from before");
@@ -134,7 +135,7 @@ static void memory_becomes_the_guests(void **state)
     assert_int_equal(access->ops->map(access, p, 16 << 20, &(uint64_t){0}), -ENOSPC);
     assert_int_equal(access->ops->map(access, p + 4, 4096, &(uint64_t){0}), -EINVAL);
     access->ops->stop(access);
-    assert_int_equal(peer.command, 2);
+    assert_int_equal(__atomic_load_n(&peer.command, __ATOMIC_ACQUIRE), 2);
     access->ops->close(access);
     pthread_join(peer.thread, NULL);
     munmap(file, MEMORY_BYTES);

@@ -78,7 +78,7 @@ void carries_loads(void **state)
         {.requests = 200, .at_once = 1, .bytes_max = 128 << 10, .writes = 30, .flushes = 2},
         {.requests = 500, .at_once = 8, .bytes_max = SUBJECT_TRANSFER, .writes = 30, .flushes = 2},
         {.requests = 1500, .at_once = 32, .bytes_max = 256 << 10, .writes = 30, .flushes = 2},
-        {.requests = 6000, .at_once = 512, .bytes_max = 16 << 10, .writes = 20, .flushes = 1},
+        {.requests = 20000, .at_once = 512, .bytes_max = 16 << 10, .writes = 20, .flushes = 1},
     };
     struct test *t = *state;
     struct subject *s = begin(t, 128);

@@ -131,17 +131,22 @@ void shuts_down(void **state)
 
 void is_cut_off(void **state)
 {
-    const struct timespec wait = {.tv_nsec = 30 * NS_PER_MS};
+    const struct timespec pause = {.tv_nsec = 5 * NS_PER_MS}, wait = {.tv_nsec = 100 * NS_PER_MS};
     struct test *t = *state;
     struct subject *s = begin(t, 64);
 
     s->allowed = canceled;
     subject_slots(s, 64, 8 * 4096);
+    // They are held up, so that they are surely under way, and go on in the next 20th of a second.
+    assert_true(machine_limit(&t->machine, 20));
     post_many(t);
+    nanosleep(&pause, NULL);
     nvme_ctrlr_close(s->ctrlr);
     s->ctrlr = NULL;
     assert_int_equal(s->ended, s->posted);
+    assert_true(s->failed > 0);
     // It is over: the pattern that lies in the buffers now stays there.
+    assert_true(machine_limit(&t->machine, 0));
     nanosleep(&wait, NULL);
     end(t);
 }
@@ -158,6 +163,20 @@ static void work_until_killed(struct test *t, int tell)
         if (write(tell, "", 1) != 1)
             break;
     _exit(1);
+}
+
+/* Before anything of ours can be reached, nothing of the dead one's is under way. */
+static void is_left_stopped(struct test *t)
+{
+    char why[200];
+    struct nvme_access *access = machine_reach(&t->machine, why, sizeof(why));
+
+    if (!access)
+        fail_msg("%s", why);
+    assert_int_equal(access_read32(access, NVME_REG_CC), 0);
+    assert_int_equal(access_read32(access, NVME_REG_CSTS), 0);
+    nvme_access_close(access);
+    assert_true(machine_limit(&t->machine, 0));
 }
 
 void follows_the_dead(void **state)
@@ -178,11 +197,13 @@ void follows_the_dead(void **state)
             work_until_killed(t, told[1]);
         close(told[1]);
         assert_int_equal(read(told[0], &byte, 1), 1);
+        assert_true(machine_limit(&t->machine, 1));
         nanosleep(&wait, NULL);
         kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFSIGNALED(status));
         close(told[0]);
+        is_left_stopped(t);
         begin(t, 32);
         subject_slots(t->subject, load.at_once, load.bytes_max);
         assert_good(t, subject_load(t->subject, &load));
