@@ -108,8 +108,9 @@ void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr)
     for (uint32_t i = 0; i < ctrlr->config.qpairs; i++)
         if (ctrlr->qpairs[i].taken)
             nvme_consume_completions(&ctrlr->qpairs[i], UINT32_MAX);
-    access->ops->close(access);
     pthread_mutex_destroy(&ctrlr->mapping);
+    // The last thing: the controller may lie in memory that the access brought along.
+    access->ops->close(access);
 }
 
 const char *nvme_ctrlr_why(const struct nvme_ctrlr *ctrlr)
