@@ -90,7 +90,7 @@ static uint64_t gauge_responses(const struct worker *w)
 
 static uint64_t gauge_chunks(const struct worker *w)
 {
-    return stat_get(&w->chunks.in_use);
+    return stat_get(&w->chunks.in_use) - (w->desk != NULL); /* the spare one serves nobody */
 }
 
 static uint64_t gauge_chunks_high(const struct worker *w)

@@ -44,7 +44,8 @@ static const char usage[] =
     "  --tls-ocsp FILE          its OCSP response, in DER, to be stapled\n"
     "  --tls-min 1.2|1.3        the lowest version of TLS (1.2)\n"
     "  --tls-suites LIST        cipher suites, with : between, the best first (all six)\n"
-    "  --tls-threads N          threads of each worker that compute handshakes (1)\n"
+    "  --tls-threads N          threads of each worker that compute handshakes (0; 1 if\n"
+    "                           a key is RSA or on P-384)\n"
     "  --hsts SECONDS           tell browsers to use nothing but HTTPS for so long\n"
     "  --redirect-https         answer plain HTTP with the way to HTTPS only\n"
     "  --workers N              threads, each with a queue of the port (1)\n"
@@ -624,7 +625,7 @@ int serve_options_parse(struct serve_options *o, int argc, char **argv)
 
     *o = (struct serve_options){
         .workers = 1,
-        .tls_threads = 1,
+        .tls_threads = TLS_THREADS_AUTO,
         .cc = "cubic",
         .mtu_probing = TCP_MTU_PROBING_BLACK_HOLE,
         .ecn = TCP_ECN_ANSWER,

@@ -7,9 +7,11 @@
 
 #include "worker.h"
 
-#define VOLUMES_MAX   64
-#define WORKERS_MAX   64
-#define HOST_ADDR_MAX 1024 /* addresses of the TAP's other side, with commas between */
+#define VOLUMES_MAX      64
+#define WORKERS_MAX      64
+#define HOST_ADDR_MAX    1024 /* addresses of the TAP's other side, with commas between */
+
+#define TLS_THREADS_AUTO UINT32_MAX /* as the keys need them */
 
 struct serve_options {
     const char *port;
@@ -29,7 +31,7 @@ struct serve_options {
     bool tls_wanted; /* by an option that means nothing without tls_port */
     enum tlsrec_version tls_min;
     const char *tls_suites; /* NULL: all */
-    uint32_t tls_threads;   /* of each worker */
+    uint32_t tls_threads;   /* of each worker, or TLS_THREADS_AUTO */
     bool hsts;
     uint32_t hsts_s;
     bool redirect_https;

@@ -80,7 +80,7 @@ static void test_policy(void **state)
     assert_int_equal(PARSE(&o, HTTPS), -1);
     assert_int_equal(o.tls_min, TLSREC_TLS12);
     assert_null(o.tls_suites);
-    assert_int_equal(o.tls_threads, 1);
+    assert_int_equal(o.tls_threads, TLS_THREADS_AUTO);
     assert_false(o.hsts || o.redirect_https);
     assert_int_equal(PARSE(&o, HTTPS, "--tls-min", "1.3", "--tls-suites", "S", "--tls-threads", "0",
                            "--hsts", "31536000"),

@@ -5,8 +5,9 @@
  * plaintext; records_seal seals what came back, and stream.c hands it to TCP.
  *
  * A record that is asked for alone is sealed where the disk has put it: header in front, tag
- * behind. Several are one read, and are made from it into a second chunk, each as it is sealed: a
- * disk answers one question of 48 KiB with less ado than three, and the answer is one frame. Of a
+ * behind. Several are one read, and are made from it into the worker's spare chunk, each as it is
+ * sealed; the chunk that was read into is the spare from then on. A disk answers one question of
+ * 60 KiB with less ado than four, and the answer is one frame. Of a
  * full record that was sealed before, just the part that was lost is read and sealed again, if its
  * object cannot have changed; everything else is sealed as a whole, and tlsrec compares the tag.
  */
@@ -18,8 +19,11 @@
 /* A record is at most an eighth of the window: what waits for its record to fit is not used. */
 #define BLOCK_WINDOW_BYTES (8 * DISKMAP_BLOCK_BYTES)
 #define FULL_WINDOW_BYTES  (8 * TLSREC_PLAIN_MAX)
-/* In front of a response's text there must be room for the record's header. */
-#define TEXT_BYTES_MAX (MEM_CHUNK_HEADROOM - 64)
+/* Records that are made apart begin here: room for a frame's headers is left in front. */
+#define SEALED_HEADROOM (MEM_CHUNK_HEADROOM - 128)
+/* Between text in front of a body and the chunk's beginning there is room for a record's header;
+ * and sealed they fit in a chunk, too. */
+#define TEXT_BYTES_MAX (SEALED_HEADROOM - 128)
 #define MSS_MIN        128 /* of which records are made as long; smaller segments carry parts */
 
 /* --- runs ------------------------------------------------------------------------------------- */
@@ -96,7 +100,6 @@ static void note_append(struct secure *s, struct run *run, const struct tlsrec_n
 
 /* --- ahead of TCP ----------------------------------------------------------------------------- */
 
-/* Idle connections have no expanded keys. */
 static bool have_keys(struct secure *s)
 {
     struct worker *w = s->session.worker;
@@ -116,8 +119,9 @@ static bool have_keys(struct secure *s)
 /* What the next run of a response is to cover: text of it, then bytes of its body. */
 struct stretch {
     uint64_t text_bytes;
-    uint64_t bytes;    /* text and body */
-    uint64_t block_at; /* where the first block of the body begins in it */
+    uint64_t bytes; /* text and body */
+    uint64_t skew;  /* of the body's first byte, in its block */
+    bool mapped;
 };
 
 static struct stretch stretch_of(const struct response *r, uint64_t off)
@@ -127,7 +131,7 @@ static struct stretch stretch_of(const struct response *r, uint64_t off)
 
     if (piece.kind == HTTP1_TEXT) {
         st.text_bytes = min_u64(piece.len, TEXT_BYTES_MAX);
-        st.bytes = st.block_at = st.text_bytes;
+        st.bytes = st.text_bytes;
         if (st.text_bytes < piece.len)
             return st;
         piece = http1_response_piece(&r->http, off + st.text_bytes);
@@ -135,39 +139,76 @@ static struct stretch stretch_of(const struct response *r, uint64_t off)
             return st;
     }
     st.bytes += piece.len;
-    st.block_at += (DISKMAP_BLOCK_BYTES - piece.off % DISKMAP_BLOCK_BYTES) % DISKMAP_BLOCK_BYTES;
+    st.skew = piece.off % DISKMAP_BLOCK_BYTES;
+    st.mapped = r->object->mapped;
     return st;
 }
 
-/* The size of the records, and with it how much RUN_RECORDS of them hold. */
-static struct tlsrec_rule rule_for(const struct secure *s, struct stretch *st)
+/* Where the first block of the body begins in it that is not the stretch's first. */
+static uint64_t block_at(const struct stretch *st)
 {
-    uint64_t window = tcp_conn_window(s->session.conn), most;
-    struct tlsrec_rule rule = {.block_bytes = DISKMAP_BLOCK_BYTES};
+    return st->text_bytes + (DISKMAP_BLOCK_BYTES - st->skew) % DISKMAP_BLOCK_BYTES;
+}
 
-    if (window < BLOCK_WINDOW_BYTES) {
-        uint32_t mss = max_u32(tcp_conn_mss(s->session.conn), MSS_MIN);
-        uint64_t small = RUN_RECORDS * (mss - TLSREC_HEAD_MAX - TLSREC_TAIL_MAX);
+/* As long as a segment: every one of them can be used as it comes. */
+static struct tlsrec_rule small_rule(const struct secure *s, struct stretch *st, uint64_t *bulk_at)
+{
+    uint32_t mss = max_u32(tcp_conn_mss(s->session.conn), MSS_MIN);
+    uint64_t plain = min_u64(mss - TLSREC_HEAD_MAX - TLSREC_TAIL_MAX, s->full_bytes);
+    uint64_t most = RUN_RECORDS * plain;
 
-        rule.small_count = RUN_RECORDS;
-        rule.small_wire = mss;
-        rule.full_bytes = s->full_bytes;
-        small = min_u64(small,
-                        (uint64_t)RUN_RECORDS * (s->full_bytes ? s->full_bytes : TLSREC_PLAIN_MAX));
-        most = small > st->block_at
-                   ? st->block_at + align_down(small - st->block_at, DISKMAP_BLOCK_BYTES)
-                   : small;
-    } else {
-        rule.full_bytes = window < FULL_WINDOW_BYTES ? DISKMAP_BLOCK_BYTES : TLSREC_PLAIN_MAX;
-        if (s->full_bytes)
-            rule.full_bytes = min_u32(rule.full_bytes, s->full_bytes);
-        /* What comes before the block boundary may need records of its own. */
-        most = (RUN_RECORDS - 2 - st->block_at / rule.full_bytes) * (uint64_t)rule.full_bytes;
-        if (most > st->block_at)
-            most = st->block_at + align_down(most - st->block_at, rule.full_bytes);
-    }
+    *bulk_at = block_at(st);
+    if (most > *bulk_at)
+        most = *bulk_at + align_down(most - *bulk_at, DISKMAP_BLOCK_BYTES);
     st->bytes = min_u64(st->bytes, most);
-    return rule;
+    return (struct tlsrec_rule){.small_count = RUN_RECORDS,
+                                .small_wire = mss,
+                                .full_bytes = s->full_bytes,
+                                .block_bytes = DISKMAP_BLOCK_BYTES};
+}
+
+/* All of one size, which need not be a block's. */
+static struct tlsrec_rule even_rule(uint32_t record_bytes, struct stretch *st, uint64_t *bulk_at)
+{
+    uint64_t most;
+
+    *bulk_at = block_at(st);
+    /* What comes before the block boundary may need records of its own. */
+    most = (RUN_RECORDS - 2 - *bulk_at / record_bytes) * (uint64_t)record_bytes;
+    if (most > *bulk_at)
+        most = *bulk_at + align_down(most - *bulk_at, record_bytes);
+    st->bytes = min_u64(st->bytes, most);
+    return (struct tlsrec_rule){.full_bytes = record_bytes, .block_bytes = DISKMAP_BLOCK_BYTES};
+}
+
+/* Full ones, as many as fill a chunk, and the last one of them with what is left. The first chunk
+ * has the text, too, in its headroom; a record of its own if the body need not be read, and would
+ * have to be copied behind it. */
+static struct tlsrec_rule full_rule(uint32_t chunk_bytes, struct stretch *st, uint64_t *bulk_at)
+{
+    uint64_t group = align_down(chunk_bytes, DISKMAP_BLOCK_BYTES);
+    uint64_t per_group = (group - 1) / TLSREC_PLAIN_MAX + 1;
+    uint64_t first = st->mapped                      ? st->text_bytes
+                     : st->text_bytes + st->skew > 0 ? st->text_bytes + group - st->skew
+                                                     : 0;
+    uint64_t in_first = (first + TLSREC_PLAIN_MAX - 1) / TLSREC_PLAIN_MAX;
+
+    *bulk_at = first;
+    st->bytes = min_u64(st->bytes, first + (RUN_RECORDS - in_first) / per_group * group);
+    return (struct tlsrec_rule){.block_bytes = DISKMAP_BLOCK_BYTES, .group_bytes = (uint32_t)group};
+}
+
+/* The size of the records, with it how much RUN_RECORDS of them hold, and where they may begin to
+ * be as large as that. */
+static struct tlsrec_rule rule_for(const struct secure *s, struct stretch *st, uint64_t *bulk_at)
+{
+    uint64_t window = tcp_conn_window(s->session.conn);
+
+    if (window < BLOCK_WINDOW_BYTES)
+        return small_rule(s, st, bulk_at);
+    if (window < FULL_WINDOW_BYTES || s->full_bytes < TLSREC_PLAIN_MAX)
+        return even_rule(min_u32(DISKMAP_BLOCK_BYTES, s->full_bytes), st, bulk_at);
+    return full_rule(s->session.worker->chunks.data_bytes, st, bulk_at);
 }
 
 enum opened {
@@ -211,17 +252,16 @@ static enum opened open_run(struct secure *s)
 {
     struct response *r = s->opening;
     struct stretch st = stretch_of(r, s->opened);
-    struct tlsrec_rule rule = rule_for(s, &st);
+    uint64_t bulk_at, covered;
+    struct tlsrec_rule rule = rule_for(s, &st, &bulk_at);
     struct run *run;
-    uint64_t covered;
 
     if (s->run_count >= RUNS_MAX)
         return OPENED_NOT;
     run = run_new(s, RUN_RESPONSE);
     if (!run)
         return no_run(s);
-    covered = tlsrec_run_open(&s->records, &rule, st.bytes, min_u64(st.block_at, st.bytes),
-                              &run->records);
+    covered = tlsrec_run_open(&s->records, &rule, st.bytes, bulk_at, &run->records);
     if (covered == 0) {
         run_put(s->session.worker, run);
         return s->records.version == TLSREC_TLS13 ? open_update(s) : OPENED_GONE;
@@ -277,8 +317,10 @@ void records_ahead(struct secure *s)
         finish(s);
 }
 
-void records_carry(struct secure *s, struct response *r)
+void records_carry(struct session *session, struct response *r)
 {
+    struct secure *s = secure_of(session);
+
     if (s->finished)
         return;
     if (!s->opening) {
@@ -314,6 +356,13 @@ static void release_keys(struct secure *s)
         mem_pool_put(&s->session.worker->keys, keys);
 }
 
+/* Idle connections have no expanded keys. */
+static void rest(struct secure *s)
+{
+    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
+        release_keys(s);
+}
+
 /* Up to where the plaintext is that was carried by runs which arrived whole. */
 static uint64_t plain_arrived(const struct secure *s)
 {
@@ -341,15 +390,14 @@ uint64_t records_arrived(struct secure *s, uint64_t wire)
     if (s->stage == SECURE_OPEN) {
         tlsrec_acked(&s->records, wire);
         records_ahead(s);
-        records_rest(s);
+        rest(s);
     }
     return plain_arrived(s);
 }
 
-void records_rest(struct secure *s)
+void records_rest(struct session *session)
 {
-    if (s->stage == SECURE_OPEN && !s->first && s->session.reads == 0)
-        release_keys(s);
+    rest(secure_of(session));
 }
 
 void records_drop(struct secure *s)
@@ -390,48 +438,57 @@ struct portion {
     uint64_t plain, text_at;   /* the plaintext that is needed: in the run, in the response */
     uint32_t plain_bytes;
     uint32_t wire_bytes; /* that are answered */
-    bool apart;          /* there are several records */
 };
 
-static bool is_full(const struct run *run, const struct tlsrec_record *record)
-{
-    return run->records.full_bytes == TLSREC_PLAIN_MAX && record->plain >= run->records.bulk_at;
-}
-
-/* Sealed before, and its object cannot change: the part that is wanted is enough. */
+/* Sealed before, and its object cannot change: the part that is wanted is enough, where it is less
+ * to read. */
 static bool part_is_enough(const struct secure *s, const struct run *run,
                            const struct tlsrec_record *record)
 {
     const struct diskmap_object *object = run->response ? run->response->object : NULL;
 
-    return object && object->immutable && tlsrec_was_sealed(&s->records, record);
+    return object && object->immutable && record->plain_bytes > DISKMAP_BLOCK_BYTES &&
+           tlsrec_was_sealed(&s->records, record);
 }
 
-static bool is_mapped(const struct run *run)
+/* As much of the plaintext from `plain` on as a chunk holds: text in its headroom, then blocks. */
+static uint64_t chunk_holds(const struct run *run, uint64_t plain, uint32_t chunk_bytes)
 {
-    return run->response && run->response->object && run->response->object->mapped;
+    const struct response *r = run->response;
+    struct http1_piece piece = http1_response_piece(&r->http, run->plain + plain);
+    uint64_t text_bytes = 0;
+
+    if (piece.kind == HTTP1_TEXT) {
+        text_bytes = piece.len;
+        piece = http1_response_piece(&r->http, run->plain + plain + text_bytes);
+    }
+    if (piece.len == 0 || piece.kind != HTTP1_BODY)
+        return text_bytes;
+    return text_bytes + chunk_bytes - diskmap_skew(r->object, piece.off);
 }
 
-/* More whole records that lie within `len` bytes. A chunk holds them all, and all of the first one,
- * whatever part of it is wanted. */
+/* More whole records that lie within `len` bytes, if a chunk holds their plaintext and another one
+ * the records: the first one whole, whatever part of it is wanted. */
 static void extend(const struct run *run, struct portion *p, uint32_t len, uint32_t chunk_bytes)
 {
     uint64_t end = p->piece.record.plain + p->piece.record.plain_bytes;
+    uint64_t most =
+        min_u64(p->plain + chunk_holds(run, p->plain, chunk_bytes), run->records.plain_bytes);
     uint32_t made = tlsrec_record_bytes(&p->piece.record);
 
-    while (end < run->records.plain_bytes) {
+    while (end < most) {
         struct tlsrec_record next;
         uint32_t bytes;
 
         tlsrec_record_at(&run->records, end, &next);
         bytes = tlsrec_record_bytes(&next);
-        if (p->wire_bytes + bytes > len || made + bytes > chunk_bytes)
+        end += next.plain_bytes;
+        if (end > most || p->wire_bytes + bytes > len ||
+            made + bytes > SEALED_HEADROOM + chunk_bytes)
             return;
         p->wire_bytes += bytes;
         made += bytes;
-        end += next.plain_bytes;
         p->plain_bytes = (uint32_t)(end - p->plain);
-        p->apart = true;
     }
 }
 
@@ -442,13 +499,13 @@ static struct portion plan(const struct secure *s, const struct run *run, uint64
 
     tlsrec_piece_at(&run->records, wire, len, &p.piece);
     p.wire_bytes = p.piece.to - p.piece.from;
-    if (is_full(run, &p.piece.record) && part_is_enough(s, run, &p.piece.record)) {
+    if (part_is_enough(s, run, &p.piece.record)) {
         p.plain_bytes = tlsrec_piece_text(&p.piece, &p.plain);
     } else {
         p.plain = p.piece.record.plain;
         p.plain_bytes = p.piece.record.plain_bytes;
-        if (p.piece.to == tlsrec_record_bytes(&p.piece.record))
-            extend(run, &p, len, chunk_bytes - DISKMAP_BLOCK_BYTES);
+        if (run->response && p.piece.to == tlsrec_record_bytes(&p.piece.record))
+            extend(run, &p, len, chunk_bytes);
     }
     p.text_at = run->plain + p.plain;
     return p;
@@ -472,32 +529,6 @@ static void plan_read(struct stream_read *read, const struct portion *p)
             .object = r->object, .off = piece.off, .len = left, .buf = read->chunk->data};
 }
 
-/* Two chunks where the records are made apart from their text; all or none. */
-static struct stream_read *take_chunks(struct worker *w, bool apart)
-{
-    struct mem_chunk *chunk = mem_chunk_get(&w->chunks), *sealed = NULL;
-    struct stream_read *read;
-
-    w->chunks_wanted = apart ? 2 : 1;
-    if (!chunk)
-        return NULL;
-    if (apart) {
-        sealed = mem_chunk_get(&w->chunks);
-        if (!sealed) {
-            mem_chunk_put(chunk);
-            return NULL;
-        }
-    }
-    read = &w->reads[chunk->index];
-    *read = (struct stream_read){.chunk = chunk, .sealed = sealed};
-    return read;
-}
-
-static bool is_apart(const struct run *run, const struct portion *p)
-{
-    return p->apart || is_mapped(run);
-}
-
 /* tcp_ops.fill */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns)
@@ -506,6 +537,7 @@ uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32
     struct worker *w = s->session.worker;
     struct run *run = run_at(s, offset);
     uint32_t in_run = (uint32_t)min_u64(len, run->wire + run->wire_bytes - offset);
+    struct mem_chunk *chunk;
     struct stream_read *read;
     struct portion p = {0};
 
@@ -515,15 +547,17 @@ uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32
         p.wire_bytes = min_u32(in_run, w->chunks.data_bytes);
     else
         p = plan(s, run, offset, in_run, w->chunks.data_bytes);
-    read = take_chunks(w, is_apart(run, &p));
-    if (!read)
+    chunk = mem_chunk_get(&w->chunks);
+    if (!chunk)
         return 0;
-    read->session = &s->session;
-    read->response = run->response;
-    read->run = run;
-    read->offset = offset;
-    read->plain = p.plain;
-    read->wire_bytes = p.wire_bytes;
+    read = &w->reads[chunk->index];
+    *read = (struct stream_read){.chunk = chunk,
+                                 .session = &s->session,
+                                 .response = run->response,
+                                 .run = run,
+                                 .offset = offset,
+                                 .plain = p.plain,
+                                 .wire_bytes = p.wire_bytes};
     run->refs++;
     if (run->kind == RUN_RESPONSE)
         plan_read(read, &p);
@@ -565,28 +599,51 @@ static bool has_arrived(const struct secure *s, uint64_t wire, uint32_t bytes)
     return wire + bytes <= s->arrived;
 }
 
-/* Whole records, one after the other, from the text at `text` into `out`. Returns where what was
- * asked for begins: within the first. */
-static uint8_t *seal_apart(struct secure *s, struct stream_read *read, const uint8_t *text,
-                           uint8_t *out)
+/* `bytes` of the plaintext from `from` on, in one piece. A body that is mapped lies elsewhere than
+ * the response's text in front of it: there it is copied. */
+static const uint8_t *plain_at(const struct stream_read *read, uint8_t *text, uint64_t from,
+                               uint32_t bytes)
+{
+    if (!read->mapped)
+        return text + from;
+    if (from >= read->text_bytes)
+        return read->mapped + (from - read->text_bytes);
+    if (from + bytes > read->text_bytes)
+        memcpy(text + read->text_bytes, read->mapped, from + bytes - read->text_bytes);
+    return text + from;
+}
+
+/* The spare chunk is the read's from now on, and the read's, with all that is in it, the spare. */
+static uint8_t *into_spare(struct worker *w, struct stream_read *read)
+{
+    struct mem_chunk *spare = w->spare;
+
+    w->spare = read->chunk;
+    read->chunk = spare;
+    return spare->data;
+}
+
+/* Whole records, one after the other. Returns where what was asked for begins: within the first. */
+static uint8_t *seal_apart(struct secure *s, struct stream_read *read, uint8_t *text)
 {
     uint64_t plain = read->plain, end = read->plain + read->text_bytes + read->body_bytes;
-    uint8_t *asked = out;
+    uint8_t *out = into_spare(s->session.worker, read) - SEALED_HEADROOM, *asked = out;
 
     while (plain < end) {
         struct tlsrec_record record;
+        uint32_t bytes;
 
         tlsrec_record_at(&read->run->records, plain, &record);
+        bytes = tlsrec_record_bytes(&record);
         if (plain == read->plain)
             asked += read->offset - record.wire;
-        assert(out + tlsrec_record_bytes(&record) <=
-               read->sealed->data + s->session.worker->chunks.data_bytes);
-        if (has_arrived(s, record.wire, tlsrec_record_bytes(&record)))
-            memset(out, 0, tlsrec_record_bytes(&record));
-        else if (!seal(s, read->run, &record, out, text))
+        assert(out + bytes <= read->chunk->data + s->session.worker->chunks.data_bytes);
+        if (has_arrived(s, record.wire, bytes))
+            memset(out, 0, bytes);
+        else if (!seal(s, read->run, &record, out,
+                       plain_at(read, text, plain - read->plain, record.plain_bytes)))
             return NULL;
-        out += tlsrec_record_bytes(&record);
-        text += record.plain_bytes;
+        out += bytes;
         plain += record.plain_bytes;
     }
     return asked;
@@ -612,29 +669,18 @@ static uint8_t *seal_here(struct secure *s, struct stream_read *read, uint8_t *o
     return out;
 }
 
-/* The body is in memory that is not ours to write to; behind the response's text it must be copied,
- * because a record's text is one piece of memory. */
-static const uint8_t *whole_text(struct stream_read *read, uint8_t *text)
-{
-    if (!read->mapped)
-        return text;
-    if (!read->text_bytes)
-        return read->mapped;
-    memcpy(text + read->text_bytes, read->mapped, read->body_bytes);
-    return text;
-}
-
 static uint8_t *seal_read(struct secure *s, struct stream_read *read)
 {
     uint8_t *text = stream_text(read, read->run->plain + read->plain);
     struct tlsrec_piece piece;
 
-    if (!read->sealed)
-        return seal_here(s, read, text, text);
     tlsrec_piece_at(&read->run->records, read->offset, read->wire_bytes, &piece);
-    if (piece.to - piece.from == read->wire_bytes)
-        return seal_here(s, read, read->sealed->data, whole_text(read, text));
-    return seal_apart(s, read, whole_text(read, text), read->sealed->data);
+    if (piece.to - piece.from < read->wire_bytes)
+        return seal_apart(s, read, text);
+    if (!read->mapped)
+        return seal_here(s, read, text, text);
+    return seal_here(s, read, into_spare(s->session.worker, read),
+                     plain_at(read, text, 0, read->text_bytes + read->body_bytes));
 }
 
 static uint8_t *seal_note(struct secure *s, struct stream_read *read)
@@ -666,29 +712,24 @@ static uint8_t *wire_of(struct secure *s, struct stream_read *read)
 
 void records_forget(struct stream_read *read)
 {
-    if (read->sealed)
-        mem_chunk_put(read->sealed);
     run_put(read->session->worker, read->run);
 }
 
-bool records_wanted(const struct secure *s, const struct stream_read *read)
+bool records_wanted(struct session *session, const struct stream_read *read)
 {
-    return !has_arrived(s, read->offset, read->wire_bytes);
+    return !has_arrived(secure_of(session), read->offset, read->wire_bytes);
 }
 
-bool records_seal(struct secure *s, struct stream_read *read, struct nmio_slice *slice)
+bool records_seal(struct session *session, struct stream_read *read, struct nmio_slice *slice)
 {
-    uint8_t *bytes = wire_of(s, read);
+    uint8_t *bytes = wire_of(secure_of(session), read);
 
     if (!bytes) {
         records_forget(read);
         mem_chunk_put(read->chunk);
         return false;
     }
-    *slice =
-        (struct nmio_slice){bytes, read->wire_bytes, read->sealed ? read->sealed : read->chunk};
-    if (read->sealed)
-        mem_chunk_put(read->chunk);
-    run_put(s->session.worker, read->run);
+    *slice = (struct nmio_slice){bytes, read->wire_bytes, read->chunk};
+    run_put(session->worker, read->run);
     return true;
 }

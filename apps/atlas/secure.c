@@ -27,7 +27,7 @@ const struct stat_desc secure_stat_descs[] = {SECURE_STATS(STAT_DESC, struct sec
 
 /* --- the ends of things ----------------------------------------------------------------------- */
 
-void secure_free(struct secure *s)
+static void secure_free(struct secure *s)
 {
     struct worker *w = s->session.worker;
 
@@ -38,6 +38,11 @@ void secure_free(struct secure *s)
     free(s->job.out);
     list_remove(&s->link);
     mem_pool_put(&w->secures, s);
+}
+
+static void layer_free(struct session *session)
+{
+    secure_free(secure_of(session));
 }
 
 static void handshake_over(struct secure *s, enum secure_stage stage)
@@ -61,8 +66,10 @@ static void secure_closed(void *user, struct tcp_conn *conn, enum tcp_end why, u
 }
 
 /* Before the handshake is over there is nobody to say good-bye to, and after an alert nothing. */
-void secure_finish(struct secure *s)
+static void layer_finish(struct session *session)
 {
+    struct secure *s = secure_of(session);
+
     s->finishing = true;
     if (s->stage == SECURE_OPEN && !s->finished)
         records_ahead(s);
@@ -80,6 +87,29 @@ static void close_now(struct secure *s, uint64_t now_ns)
         session_finish(&s->session);
     session_settle(&s->session, now_ns);
 }
+
+static bool layer_can_answer(struct session *session)
+{
+    return secure_of(session)->stage == SECURE_OPEN;
+}
+
+/* The desk reads in it: see stepped(). */
+static bool layer_has_request(struct session *session)
+{
+    return secure_of(session)->job_out;
+}
+
+static const struct session_layer layer = {
+    .carry = records_carry,
+    .finish = layer_finish,
+    .can_answer = layer_can_answer,
+    .has_request = layer_has_request,
+    .wanted = records_wanted,
+    .seal = records_seal,
+    .forget = records_forget,
+    .rest = records_rest,
+    .free = layer_free,
+};
 
 /* --- what is kept, and what TCP's window has room for ----------------------------------------- */
 
@@ -180,7 +210,7 @@ static void hand_over(struct secure *s, uint64_t now_ns)
         tlsrec_init13(&s->records, w->engine, h.suite, h.secret, &start);
     else
         tlsrec_init12(&s->records, w->engine, h.suite, &h.master, true, &start);
-    s->full_bytes = h.full_bytes;
+    s->full_bytes = h.full_bytes ? h.full_bytes : TLSREC_PLAIN_MAX;
     stat_inc(&w->secure_stats.handshakes);
     if (h.resumed)
         stat_inc(&w->secure_stats.resumed);
@@ -306,7 +336,7 @@ static void *secure_accept(void *app, struct tcp_conn *conn, uint64_t now_ns)
     }
     list_push_tail(&w->secures_open, &s->link);
     session_begin(&s->session, w, conn, now_ns);
-    s->session.flags = SESSION_SECURE;
+    s->session.flags = SESSION_LAYERED;
     stat_inc(&w->secure_stats.handshakes_active);
     return &s->session;
 }
@@ -398,7 +428,9 @@ int secure_open(struct worker *w)
         tlsrec_engine_close(w->engine);
         return rc;
     }
+    w->spare = mem_chunk_get(&w->chunks); /* there are TLS_CHUNKS_MIN */
     w->tls = tls_ctx_hold(c->tls);
+    w->layer = &layer;
     return 0;
 }
 
@@ -425,6 +457,7 @@ void secure_close(struct worker *w)
         records_drop(s);
         secure_free(s);
     }
+    mem_chunk_put(w->spare);
     tlsrec_engine_close(w->engine);
     tls_ctx_put(w->tls);
 }

@@ -73,7 +73,7 @@ struct secure {
     struct response *opening; /* the response whose next run comes next, or NULL */
     uint64_t opened;          /* bytes of it that have runs */
     uint32_t unrecved;        /* bytes from the client that TCP's window still counts */
-    uint32_t full_bytes;      /* what the client takes in a record, or 0 */
+    uint32_t full_bytes;      /* the most that the client takes in a record */
     uint8_t stage;
     bool job_out;
     bool update_owed; /* the client asked for a KeyUpdate */
@@ -95,15 +95,19 @@ void secure_close(struct worker *worker);
 size_t secure_arena_bytes(const struct worker_config *config);
 /* Handshakes that have come back from the desk. */
 void secure_turn(struct worker *worker, uint64_t now_ns);
-/* Nothing more will be said after what is written. */
-void secure_finish(struct secure *secure);
-/* The session's memory goes. */
-void secure_free(struct secure *secure);
 
 /* --- records.c -------------------------------------------------------------------------------- */
 
-/* The response is at the end of the plaintext: it will get its runs. */
-void records_carry(struct secure *secure, struct response *response);
+/* Of session_layer. A response that is carried will get its runs; a read's text is sealed, and when
+ * it is not the text that was sealed before the connection must end. */
+void records_carry(struct session *session, struct response *response);
+bool records_wanted(struct session *session, const struct stream_read *read);
+must_check bool records_seal(struct session *session, struct stream_read *read,
+                             struct nmio_slice *slice);
+void records_forget(struct stream_read *read);
+/* Nothing is in flight, nor being read: memory that is for senders is given back. */
+void records_rest(struct session *session);
+
 /* Bytes that are not for tlsrec, before the handover. They become the run's own. */
 must_check int records_flight(struct secure *secure, uint8_t *bytes, uint32_t count);
 /* Queues what TLS itself has to say, and runs, as far as it is time for them. */
@@ -112,18 +116,9 @@ void records_ahead(struct secure *secure);
 must_check int records_alert(struct secure *secure, enum tlsrec_alert alert);
 /* The stream is acknowledged up to `wire`; returns up to where the plaintext is. */
 uint64_t records_arrived(struct secure *secure, uint64_t wire);
-/* Nothing is in flight, nor being read: memory that is for senders is given back. */
-void records_rest(struct secure *secure);
 void records_drop(struct secure *secure); /* the connection has ended */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns);
 uint64_t records_round(void *user, struct tcp_conn *conn, uint64_t offset, uint64_t len);
-/* False: an ACK has overtaken the read. */
-bool records_wanted(const struct secure *secure, const struct stream_read *read);
-/* The text of a promise is there: seals it, and gives away its chunk. False: it is not the text
- * that was sealed before; the connection must end. Not if it is not wanted. */
-must_check bool records_seal(struct secure *secure, struct stream_read *read,
-                             struct nmio_slice *slice);
-void records_forget(struct stream_read *read); /* nobody wants it any more */
 
 #endif

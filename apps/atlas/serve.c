@@ -269,6 +269,14 @@ static void *worker_main(void *arg)
 
 /* --- starting --------------------------------------------------------------------------------- */
 
+/* A signature that is made sooner than a thread is woken is best made in the worker's turn. */
+static uint32_t tls_threads(const struct server *server)
+{
+    if (server->options.tls_threads != TLS_THREADS_AUTO)
+        return server->options.tls_threads;
+    return server->tls && tls_ctx_signs_slowly(server->tls) ? 1 : 0;
+}
+
 static void worker_config(const struct server *server, struct thread *t,
                           struct worker_config *config)
 {
@@ -284,7 +292,7 @@ static void worker_config(const struct server *server, struct thread *t,
         .listen_port = o->listen_port,
         .tls_port = o->tls_port,
         .tls = server->tls,
-        .tls_threads = o->tls_threads,
+        .tls_threads = tls_threads(server),
         .redirect_https = o->redirect_https,
         .rates = o->rates.count ? &o->rates : NULL,
         .mss_max = (uint16_t)o->mss,

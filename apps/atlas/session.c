@@ -6,7 +6,7 @@
  * cannot be used yet (a head in parts, pipelined requests beyond RESPONSES_MAX, a body) is kept, in
  * a buffer as large as the receive window, so that it always fits.
  */
-#include "secure.h"
+#include "session.h"
 
 #include <errno.h>
 
@@ -27,10 +27,9 @@ static void phase_enter(struct session *s, enum session_phase phase, uint64_t no
         timer_arm(&s->worker->wheel, &s->timer, phase_due_ns(s));
 }
 
-/* While the desk reads what is in it, it is not ours to give: see stepped() in secure.c. */
 static void request_free(struct session *s)
 {
-    if (!s->request || (s->flags & SESSION_SECURE && secure_of(s)->job_out))
+    if (!s->request || (s->flags & SESSION_LAYERED && s->worker->layer->has_request(s)))
         return;
     mem_pool_put(&s->worker->requests, s->request);
     s->request = NULL;
@@ -77,8 +76,8 @@ void session_release(struct session *s)
     if (s->reads > 0)
         return;
     stat_add(&w->stats.sessions_draining, (uint64_t)-1);
-    if (s->flags & SESSION_SECURE)
-        secure_free(secure_of(s));
+    if (s->flags & SESSION_LAYERED)
+        w->layer->free(s);
     else
         mem_pool_put(&w->sessions, s);
 }
@@ -112,16 +111,16 @@ void session_finish(struct session *s)
     if (s->flags & SESSION_CLOSING)
         return;
     s->flags |= SESSION_CLOSING;
-    if (s->flags & SESSION_SECURE)
-        secure_finish(secure_of(s));
+    if (s->flags & SESSION_LAYERED)
+        s->worker->layer->finish(s);
     else
         tcp_close(s->conn);
 }
 
-/* So many bytes are no longer kept. Over TLS they are of plaintext, and secure.c does the sum. */
+/* So many bytes are no longer kept. Of a layer's bytes TCP knows nothing. */
 static void used(struct session *s, size_t bytes)
 {
-    if (!(s->flags & SESSION_SECURE))
+    if (!(s->flags & SESSION_LAYERED))
         tcp_recved(s->conn, (uint32_t)bytes);
 }
 
@@ -136,7 +135,7 @@ static const struct http1_options *http_options(const struct session *s)
 {
     const struct worker_config *config = &s->worker->config;
 
-    return s->flags & SESSION_SECURE ? &config->https : &config->http;
+    return s->flags & SESSION_LAYERED ? &config->https : &config->http;
 }
 
 static struct response *response_new(struct session *s)
@@ -179,8 +178,8 @@ static void response_queue(struct session *s, struct response *r)
     stat_set(&w->stats.responses_active, w->responses.in_use);
     if (r->http.status < array_len(w->stats.by_status))
         stat_inc(&w->stats.by_status[r->http.status]);
-    if (s->flags & SESSION_SECURE)
-        records_carry(secure_of(s), r);
+    if (s->flags & SESSION_LAYERED)
+        w->layer->carry(s, r);
     else
         tcp_write(s->conn, http1_response_bytes(&r->http));
     if (!r->http.keep_alive)
@@ -296,7 +295,7 @@ static bool respond(struct session *s, struct http1_request *req)
 
     if (w->draining)
         req->keep_alive = false;
-    if (w->config.redirect_https && !(s->flags & SESSION_SECURE))
+    if (w->config.redirect_https && !(s->flags & SESSION_LAYERED))
         return respond_redirect(s, req);
     if (req->method == HTTP1_GET || req->method == HTTP1_HEAD)
         rc = find_object(w, req, &object);
@@ -625,10 +624,9 @@ const struct tcp_ops session_ops = {
     .closed = plain_closed,
 };
 
-/* Over TLS, only when the handshake is over. */
 static bool can_answer(struct session *s)
 {
-    return !(s->flags & SESSION_SECURE) || secure_of(s)->stage == SECURE_OPEN;
+    return !(s->flags & SESSION_LAYERED) || s->worker->layer->can_answer(s);
 }
 
 static void phase_timeout(struct session *s, uint64_t now_ns)

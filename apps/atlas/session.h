@@ -1,12 +1,35 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * session.h - a client's connection as HTTP sees it (session.c), and its stream as a function of
- * the offset (stream.c). Under it is TCP, or TLS (secure.h).
+ * the offset (stream.c). Under it is TCP, or a layer that is on TCP itself: TLS (secure.h).
  */
 #ifndef ATLAS_SESSION_H
 #define ATLAS_SESSION_H
 
 #include "worker.h"
+
+/*
+ * What lies between HTTP's stream and TCP's where something does, as HTTP calls it: worker.layer,
+ * for sessions with SESSION_LAYERED. Under the others is TCP itself.
+ */
+struct session_layer {
+    /* The response is at the end of HTTP's stream: its bytes are for the layer to write. */
+    void (*carry)(struct session *session, struct response *response);
+    /* Nothing more will be said after what is carried. */
+    void (*finish)(struct session *session);
+    /* False: it is not yet possible to answer in HTTP. */
+    bool (*can_answer)(struct session *session);
+    /* True: it reads in the request's buffer, and gives it back itself. */
+    bool (*has_request)(struct session *session);
+    /* Of reads that it has promised. False: nobody needs it any more. */
+    bool (*wanted)(struct session *session, const struct stream_read *read);
+    /* The text is there: makes of it what TCP is given, and gives away its chunk. False: that is
+     * impossible, the connection must end. Not if it is not wanted. */
+    bool (*seal)(struct session *session, struct stream_read *read, struct nmio_slice *slice);
+    void (*forget)(struct stream_read *read); /* instead of seal; the chunk stays */
+    void (*rest)(struct session *session);    /* no more is ready now */
+    void (*free)(struct session *session);    /* the session's memory goes */
+};
 
 /* --- session.c -------------------------------------------------------------------------------- */
 

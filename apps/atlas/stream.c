@@ -6,7 +6,7 @@
  * stream_chunk_ready receives the read's data, puts the response's text in front of it and hands
  * both to TCP. Between the two lies the disk. A retransmission walks the same path.
  */
-#include "secure.h"
+#include "session.h"
 
 /* A portion that ends at a block's end lets the next one begin there; smaller ones than this are
  * not cut, since a segment that is not full costs more than a block read twice. */
@@ -129,10 +129,8 @@ uint32_t stream_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_
     if (fill_mapped(session, r, &p, offset, now_ns))
         return p.body_bytes;
     chunk = mem_chunk_get(&w->chunks);
-    if (!chunk) {
-        w->chunks_wanted = 1;
+    if (!chunk)
         return 0;
-    }
     read = &w->reads[chunk->index];
     *read = (struct stream_read){
         .chunk = chunk,
@@ -189,7 +187,7 @@ static void throw_away(struct session *session, struct stream_read *read)
 {
     stat_add(&session->worker->stats.bytes_thrown_away, read->body_bytes);
     if (read->run)
-        records_forget(read);
+        session->worker->layer->forget(read);
     mem_chunk_put(read->chunk);
 }
 
@@ -210,15 +208,15 @@ static void send_gathered(struct session *session, struct gathered *g, uint64_t 
     g->count = 0;
 }
 
-static void answer_secure(struct session *session, struct stream_read *read, struct gathered *g,
-                          uint64_t now_ns)
+static void answer_layered(struct session *session, struct stream_read *read, struct gathered *g,
+                           uint64_t now_ns)
 {
     uint64_t offset = read->offset;
     struct nmio_slice slice;
 
     if (g->count == GATHER_MAX || (g->count && g->end != offset))
         send_gathered(session, g, now_ns);
-    if (!records_seal(secure_of(session), read, &slice)) {
+    if (!session->worker->layer->seal(session, read, &slice)) {
         session_abort(session, now_ns);
         return;
     }
@@ -234,10 +232,10 @@ static void keep_promise(struct session *session, struct stream_read *read, stru
     struct worker *w = session->worker;
     struct response *response = read->response;
 
-    if (!session->conn || (read->run && !records_wanted(secure_of(session), read)))
+    if (!session->conn || (read->run && !w->layer->wanted(session, read)))
         throw_away(session, read);
     else if (read->run)
-        answer_secure(session, read, g, now_ns);
+        answer_layered(session, read, g, now_ns);
     else
         answer_plain(session, read, now_ns);
     if (response)
@@ -256,11 +254,11 @@ static void keep_promises(struct session *session, uint64_t now_ns)
         keep_promise(session, read, &g, now_ns); /* may end the connection, not the session */
         session->reads--;
     }
-    if (!(session->flags & SESSION_SECURE))
+    if (!(session->flags & SESSION_LAYERED))
         return;
     send_gathered(session, &g, now_ns);
     if (session->conn)
-        records_rest(secure_of(session));
+        session->worker->layer->rest(session);
 }
 
 /* A read has come back, for a connection that may have ended meanwhile. */

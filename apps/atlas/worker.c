@@ -86,7 +86,7 @@ uint64_t worker_next_ns(const struct worker *w)
 {
     uint64_t next = tcp_next_ns(w->tcp);
 
-    if (tcp_starved(w->tcp) && w->chunks.capacity - w->chunks.in_use >= w->chunks_wanted)
+    if (tcp_starved(w->tcp) && w->chunks.in_use < w->chunks.capacity)
         return w->now_ns; /* buffers have come back for those who wait for them */
     if (w->desk && tls_desk_busy(w->desk))
         return w->now_ns;

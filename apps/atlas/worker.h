@@ -33,11 +33,11 @@
 #include "tls/tls.h"
 
 #define WORKER_ADDRS_MAX 16
-/* The receive window. It may stay shut until half of it is free (RFC 9293 3.8.6.2.2), so that only
- * a head of half its size can be counted on to fit behind other requests. */
-#define REQUEST_BYTES    (32 * 1024)
-#define HEAD_BYTES_MAX   (REQUEST_BYTES / 2) /* nginx has 4 x 8 KiB */
-#define TARGET_BYTES_MAX (8 * 1024)          /* nginx: one of its 8 KiB buffers */
+#define HEAD_BYTES_MAX   (16 * 1024) /* nginx has 4 x 8 KiB */
+/* The receive window. A head in parts fits in it, behind that a record of TLS that is not all
+ * there, and still more is free than a segment: else it could stay shut (RFC 9293 3.8.6.2.2). */
+#define REQUEST_BYTES    (HEAD_BYTES_MAX + 32 * 1024)
+#define TARGET_BYTES_MAX (8 * 1024) /* nginx: one of its 8 KiB buffers */
 /* Bodies are of no use here and are skipped, up to nginx's default. */
 #define REQUEST_BODY_MAX (1u << 20)
 /* Of an https URL that a request is sent to: the target, a name in DNS, and what is around them. */
@@ -176,10 +176,9 @@ struct stream_read {
     const uint8_t *mapped; /* the body's bytes where they need not be read; else NULL */
     bool done;
     /* Over TLS (records.c), where `offset` and what is promised are of the wire: */
-    struct run *run;          /* NULL: plain */
-    struct mem_chunk *sealed; /* where records are made apart from their text; NULL: in place */
-    uint64_t plain;           /* where the text begins in the run */
-    uint32_t wire_bytes;      /* promised */
+    struct run *run;     /* NULL: plain */
+    uint64_t plain;      /* where the text begins in the run */
+    uint32_t wire_bytes; /* promised */
 };
 
 /* Bytes of requests that cannot be used yet. */
@@ -195,7 +194,7 @@ struct request {
 enum session_flags {
     SESSION_CLOSING = 1,   /* no more requests are read; the FIN follows the last response */
     SESSION_PEER_DONE = 2, /* the client has sent its FIN */
-    SESSION_SECURE = 4,    /* it is a struct secure's */
+    SESSION_LAYERED = 4,   /* worker.layer lies between it and TCP */
 };
 
 struct session {
@@ -227,18 +226,19 @@ struct worker {
     struct timer_wheel wheel; /* of the sessions */
     struct mem_pool sessions, requests, responses, multis, locations;
     struct mem_chunks chunks;
-    uint32_t chunks_wanted;    /* by whoever was refused last, and is asked first */
     struct stream_read *reads; /* by chunk index */
     struct worker_config config;
     struct http1_limits head_limits;
     struct worker_stats stats;
     char path[TARGET_BYTES_MAX + 2]; /* of the request being handled */
     /* TLS, if there is any: */
+    const struct session_layer *layer;
     struct tls_ctx *tls;
     struct tls_desk *desk;
     struct tlsrec_engine *engine;
     struct mem_pool secures, runs, keys;
     struct list secures_open;
+    struct mem_chunk *spare; /* into which the next records are made that are not sealed in place */
     struct secure_stats secure_stats;
 };
 

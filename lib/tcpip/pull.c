@@ -9,6 +9,9 @@
 #include "priv.h"
 
 #define WATERMARK_DIVISOR 16 /* of the window */
+/* Of what may be asked for: a stream with joints has bytes around them that no buffer holds, and
+ * the last whole portion would not fit for their sake. */
+#define ASKED_AROUND_DIVISOR 64
 
 enum asked {
     ASKED_ENOUGH,    /* nothing more may be asked for now */
@@ -25,8 +28,11 @@ static uint64_t asked_unanswered(const struct tcp_conn *conn)
 /* How much more may be asked for before an answer, which puts the connection on the ready list. */
 static uint64_t asked_room(const struct tcp_conn *conn)
 {
-    uint64_t unanswered = asked_unanswered(conn), max = conn->tcp->config.asked_max_bytes;
-    uint64_t room = max > unanswered ? max - unanswered : 0;
+    uint64_t unanswered = asked_unanswered(conn), max = conn->tcp->config.asked_max_bytes, room;
+
+    if (conn->ops->round)
+        max += max / ASKED_AROUND_DIVISOR;
+    room = max > unanswered ? max - unanswered : 0;
 
     return unanswered && room < conn->mss ? 0 : room;
 }

@@ -418,6 +418,14 @@ int tls_ctx_open(struct tls_ctx **out, const struct tls_policy *policy, char *wh
     return 0;
 }
 
+bool tls_ctx_signs_slowly(const struct tls_ctx *ctx)
+{
+    for (uint32_t i = 0; i < ctx->identity_count; i++)
+        if (tls_identity_signs_slowly(&ctx->identities[i]))
+            return true;
+    return false;
+}
+
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx)
 {
     __atomic_add_fetch(&ctx->refs, 1, __ATOMIC_RELAXED);

@@ -34,6 +34,25 @@ static void write_spec(const char *name, const struct cert_spec *spec)
     X509_free(write_identity(name, spec));
 }
 
+/* One slow key among fast ones is enough. */
+static void test_slow_signatures(void **state)
+{
+    static const bool slow[] = {
+        [KEY_P256] = false, [KEY_P384] = true, [KEY_ED25519] = false, [KEY_RSA] = true};
+    struct tls_identity both[] = {plain_identity(KEY_P256), plain_identity(KEY_RSA)};
+    struct tls_policy policy = {.identities = both, .identity_count = 2};
+    struct tls_ctx *ctx;
+
+    for (int key = 0; key < KEY_KINDS; key++) {
+        ctx = open_plain((enum test_key)key, NULL);
+        assert_int_equal(tls_ctx_signs_slowly(ctx), slow[key]);
+        tls_ctx_put(ctx);
+    }
+    ctx = open_ctx(&policy);
+    assert_true(tls_ctx_signs_slowly(ctx));
+    tls_ctx_put(ctx);
+}
+
 /* --- files ------------------------------------------------------------------------------------ */
 
 static void test_missing_files(void **state)
@@ -522,6 +541,7 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_slow_signatures),
         cmocka_unit_test(test_missing_files),
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_broken_chain),

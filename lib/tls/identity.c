@@ -18,6 +18,8 @@
 #include <time.h>
 
 #define RSA_BITS_MIN  2048
+#define P_256         "prime256v1"
+#define P_384         "secp384r1"
 #define CLOCK_SLACK_S 300 /* between the responder's clock and ours */
 #define DATE_BYTES    32
 #define GROUP_BYTES   64
@@ -126,6 +128,20 @@ static int load_certificate(struct identity *id, const char *path, const struct 
 
 /* --- the key ---------------------------------------------------------------------------------- */
 
+static bool is_curve(EVP_PKEY *key, const char *curve)
+{
+    char group[GROUP_BYTES] = "";
+    size_t len;
+
+    return EVP_PKEY_get_group_name(key, group, sizeof(group), &len) == 1 &&
+           strcmp(group, curve) == 0;
+}
+
+bool tls_identity_signs_slowly(const struct identity *id)
+{
+    return EVP_PKEY_get_base_id(id->key) != EVP_PKEY_ED25519 && !is_curve(id->key, P_256);
+}
+
 static int check_key(EVP_PKEY *key, const char *path, const struct why *why)
 {
     char group[GROUP_BYTES] = "";
@@ -138,9 +154,9 @@ static int check_key(EVP_PKEY *key, const char *path, const struct why *why)
                               EVP_PKEY_get_bits(key), RSA_BITS_MIN);
         return 0;
     case EVP_PKEY_EC:
-        if (EVP_PKEY_get_group_name(key, group, sizeof(group), &len) == 1 &&
-            (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0))
+        if (is_curve(key, P_256) || is_curve(key, P_384))
             return 0;
+        (void)EVP_PKEY_get_group_name(key, group, sizeof(group), &len);
         return tls_refuse(why, "%s: a key on the curve %s: use P-256 or P-384", path,
                           group[0] ? group : "of an unknown name");
     case EVP_PKEY_ED25519:

@@ -49,6 +49,7 @@ struct identity {
 /* 0, -EINVAL or -ENOMEM; after an error there is nothing to clear. */
 must_check int tls_identity_load(struct identity *out, const struct tls_identity *files,
                                  const struct why *why);
+bool tls_identity_signs_slowly(const struct identity *identity);
 void tls_identity_clear(struct identity *identity);
 
 /* --- names.c ---------------------------------------------------------------------------------- */

@@ -65,6 +65,9 @@ struct tls_ctx;
  * to do; or -ENOMEM. */
 must_check int tls_ctx_open(struct tls_ctx **out, const struct tls_policy *policy, char *why,
                             size_t why_bytes);
+/* One of its keys is RSA, or on P-384: such a signature takes half a millisecond or more, and with
+ * P-256 or Ed25519 a twentieth of that. */
+bool tls_ctx_signs_slowly(const struct tls_ctx *ctx);
 struct tls_ctx *tls_ctx_hold(struct tls_ctx *ctx); /* any thread */
 void tls_ctx_put(struct tls_ctx *ctx);             /* any thread; the last reference frees it */
 

@@ -5,10 +5,11 @@
  * Record n of a run begins at plaintext offset
  *
  *     n * small_bytes                           of the records before bulk_at, `count` of them
- *     bulk_at + (n - count) * full_bytes        from there on
+ *     bulk_at + g * group_bytes + k * full_bytes
+ *                                               from there on, if it is the k-th of group g
  *
  * and on the wire n times (head + tail) bytes farther. The last record before bulk_at has what is
- * left, and so has the last of the run.
+ * left, and so has the last of each group, and of the run.
  */
 #include "priv.h"
 
@@ -34,24 +35,33 @@ static uint64_t plain_begin(const struct tlsrec_run *run, uint64_t n)
 {
     uint64_t small = small_records(run);
 
-    return n < small ? n * run->small_bytes : run->bulk_at + (n - small) * run->full_bytes;
+    if (n < small)
+        return n * run->small_bytes;
+    n -= small;
+    return run->bulk_at + n / run->group_records * run->group_bytes +
+           n % run->group_records * run->full_bytes;
 }
 
 static uint64_t record_of_plain(const struct tlsrec_run *run, uint64_t plain)
 {
     if (plain < run->bulk_at)
         return plain / run->small_bytes;
-    return small_records(run) + (plain - run->bulk_at) / run->full_bytes;
+    plain -= run->bulk_at;
+    return small_records(run) + plain / run->group_bytes * run->group_records +
+           plain % run->group_bytes / run->full_bytes;
 }
 
 /* `wire` counts from the beginning of the run. */
 static uint64_t record_of_wire(const struct tlsrec_run *run, uint64_t wire)
 {
     uint64_t small = small_records(run), bulk_wire = run->bulk_at + small * around(run);
+    uint64_t group_wire = run->group_bytes + run->group_records * around(run);
 
     if (wire < bulk_wire)
         return wire / (run->small_bytes + around(run));
-    return small + (wire - bulk_wire) / (run->full_bytes + around(run));
+    wire -= bulk_wire;
+    return small + wire / group_wire * run->group_records +
+           wire % group_wire / (run->full_bytes + around(run));
 }
 
 /* --- opening -----------------------------------------------------------------------------------
@@ -67,6 +77,8 @@ static void shape(const struct tlsrec *tls, uint8_t type, struct tlsrec_run *run
                                .generation = tls->number,
                                .small_bytes = TLSREC_PLAIN_MAX,
                                .full_bytes = TLSREC_PLAIN_MAX,
+                               .group_bytes = TLSREC_PLAIN_MAX,
+                               .group_records = 1,
                                .head = HEADER_BYTES + (has_nonce ? EXPLICIT_NONCE_BYTES : 0),
                                .tail = (is_13 ? 1 : 0) + TLSREC_TAG_BYTES,
                                .type = type};
@@ -75,7 +87,8 @@ static void shape(const struct tlsrec *tls, uint8_t type, struct tlsrec_run *run
 /*
  * Full records begin at a block boundary. With small ones in front it is the first that leaves room
  * for as many as were asked for. Without, it is the last that one record reaches: the head of a
- * response and the first blocks of its body are in one record, and nothing is read twice.
+ * response and the first blocks of its body are in one record, and nothing is read twice. Groups
+ * begin where they are told to.
  */
 static void place_bulk(struct tlsrec_run *run, const struct tlsrec_rule *rule, uint64_t block_at)
 {
@@ -84,6 +97,12 @@ static void place_bulk(struct tlsrec_run *run, const struct tlsrec_rule *rule, u
     if (rule->full_bytes > 0)
         run->full_bytes = (uint16_t)min_u32(rule->full_bytes, TLSREC_PLAIN_MAX);
     run->small_bytes = run->full_bytes;
+    run->group_bytes = rule->group_bytes ? rule->group_bytes : run->full_bytes;
+    run->group_records = (run->group_bytes - 1) / run->full_bytes + 1;
+    if (rule->small_count == 0 && rule->group_bytes) {
+        run->bulk_at = block_at;
+        return;
+    }
     if (rule->small_count == 0) {
         run->bulk_at = block_at < run->full_bytes
                            ? block_at + align_down(run->full_bytes - block_at, block)

@@ -87,6 +87,33 @@ static void test_small_ones_first(void **state)
     assert_int_equal(r.plain_bytes, 16384);
 }
 
+/* A head and the first disk read behind it, then reads of 60 KiB: each a whole number of records.
+ */
+static void test_groups(void **state)
+{
+    static const struct tlsrec_rule rule = {.block_bytes = PAGE_BYTES, .group_bytes = 61440};
+    static const struct {
+        uint64_t plain;
+        uint32_t bytes;
+    } records[] = {{0, 16384},      {16384, 16384},  {32768, 16384},  {49152, 12588},
+                   {61740, 16384},  {78124, 16384},  {94508, 16384},  {110892, 12288},
+                   {123180, 16384}, {139564, 16384}, {155948, 16384}, {172332, 7668}};
+    struct tlsrec tls;
+    struct tlsrec_run run;
+
+    begin(&tls, TLSREC_TLS13, TLSREC_AES_128_GCM, 1000);
+    assert_int_equal(tlsrec_run_open(&tls, &rule, 180000, 300 + 61440, &run), 180000);
+    assert_int_equal(tlsrec_run_records(&run), array_len(records));
+    for (uint64_t n = 0; n < array_len(records); n++) {
+        struct tlsrec_record r;
+
+        tlsrec_record_nth(&run, n, &r);
+        assert_int_equal(r.plain, records[n].plain);
+        assert_int_equal(r.plain_bytes, records[n].bytes);
+        assert_int_equal(r.wire, 1000 + records[n].plain + n * 22);
+    }
+}
+
 /* Absurd rules from a peer's MSS or an operator still make records. */
 static void test_odd_rules(void **state)
 {
@@ -96,6 +123,9 @@ static void test_odd_rules(void **state)
         {.small_count = 1, .small_wire = 65535, .full_bytes = 512, .block_bytes = 4096},
         {.full_bytes = UINT32_MAX},
         {.full_bytes = 1},
+        {.group_bytes = 1},
+        {.group_bytes = UINT32_MAX},
+        {.full_bytes = 1, .group_bytes = UINT32_MAX},
     };
 
     for (size_t i = 0; i < array_len(rules); i++) {
@@ -134,7 +164,8 @@ static void random_rule(struct rand *rand, struct tlsrec_rule *rule)
         .small_count = rand_chance(rand, 0.3) ? 0 : (uint32_t)rand_below(rand, 60),
         .small_wire = 500 + (uint32_t)rand_below(rand, 9000),
         .full_bytes = rand_chance(rand, 0.8) ? 0 : 512 + (uint32_t)rand_below(rand, 15873),
-        .block_bytes = rand_chance(rand, 0.2) ? 0 : 4096};
+        .block_bytes = rand_chance(rand, 0.2) ? 0 : 4096,
+        .group_bytes = rand_chance(rand, 0.5) ? 0 : 1 + (uint32_t)rand_below(rand, 70000)};
 }
 
 static void assert_same(const struct tlsrec_record *a, const struct tlsrec_record *b)
@@ -274,10 +305,15 @@ static void test_update_makes_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes_around),      cmocka_unit_test(test_head_and_blocks),
-        cmocka_unit_test(test_small_ones_first),  cmocka_unit_test(test_odd_rules),
-        cmocka_unit_test(test_nothing),           cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_huge_offsets),      cmocka_unit_test(test_limit_of_the_cipher),
+        cmocka_unit_test(test_sizes_around),
+        cmocka_unit_test(test_head_and_blocks),
+        cmocka_unit_test(test_small_ones_first),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_odd_rules),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_huge_offsets),
+        cmocka_unit_test(test_limit_of_the_cipher),
         cmocka_unit_test(test_update_makes_room),
     };
 

@@ -138,6 +138,9 @@ struct tlsrec_rule {
     uint32_t small_wire;  /* their size on the wire */
     uint32_t full_bytes;  /* 0: TLSREC_PLAIN_MAX. Less if the peer negotiated less */
     uint32_t block_bytes; /* of the disk: a power of two, or 0 if records need not be aligned */
+    /* What is read at once: a record ends where it ends, so that records are never read in part
+     * nor buffers filled in part. The last one of each group may thus be shorter. 0: no groups. */
+    uint32_t group_bytes;
 };
 
 struct tlsrec_run {
@@ -146,6 +149,8 @@ struct tlsrec_run {
     uint64_t seq;     /* of the first record */
     uint64_t bulk_at; /* private: plaintext offset of the first full record */
     uint32_t generation;
+    uint32_t group_bytes; /* from bulk_at on; full_bytes if there are no groups */
+    uint32_t group_records;
     uint16_t small_bytes; /* plaintext of each record before bulk_at; the last may have less */
     uint16_t full_bytes;
     uint8_t head, tail, type;
@@ -153,7 +158,8 @@ struct tlsrec_run {
 
 /*
  * The run that follows on those opened before. block_at: the first offset in the plaintext that is
- * at a block boundary of the disk (the length of a response's head, if the body begins at one).
+ * at a block boundary of the disk (the length of a response's head, if the body begins at one);
+ * with groups, where the first of them begins.
  * Returns how much of the plaintext it covers: less than asked for where the keys may seal no more
  * records. Then a KeyUpdate is due (TLS 1.2: the end of the connection), and a run for the rest.
  */

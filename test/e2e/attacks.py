@@ -25,7 +25,7 @@ CLIENTS = 100
 FLOODER = ['nice', '-n', '19', 'hping3', '-q', '-n', '--flood', '--rand-source', '-S', '-p',
            str(lab.PORT)]
 PATIENCE_S = 40         # a client whose SYN the interface lost asks again after 1, 3, 7, 15 s
-STEP = 31 << 10         # the server's receive window is 32 KiB, less the request that it has seen
+STEP = 47 << 10         # the server's receive window is 48 KiB, less the request that it has seen
 ICMP_STEP = 1 << 16     # what the victim lets the server have in flight is at least half of this
 BURST, BREATH_S = 200, 0.001
 BIG_BYTES = 48 << 20

@@ -311,6 +311,27 @@ def key_updates(world, server):
     lab.diag('5000 KeyUpdates: %s, %d bytes' % (how, len(client.seen)))
 
 
+def long_head(world, server):
+    """Most of the longest head there may be, then a full record that cannot be read before all of
+    it is there: the window has room for both."""
+    begin = GET.split(b'\r\n\r\n')[0] + b'\r\nX-Long: ' + b'x' * ((16 << 10) - 100)
+    rest = b'\r\n\r\n' + GET * ((16 << 10) // len(GET) - 1)
+    client, sealer = tlslab.open_sealed(world, server, world.ca, '1.3', host=HOST)
+    with client:
+        client.sock.sendall(sealer.record(DATA, begin))
+        time.sleep(0.1)
+        client.sock.sendall(sealer.record(DATA, rest))
+        wanted, plain = 1 + rest.count(GET), b''
+        while plain.count(world.small) < wanted:
+            part = client.recv()
+            if not part:
+                break
+            plain += part
+    lab.ok(plain.count(world.small) == wanted and b' 408 ' not in plain,
+           'a head of %d bytes, and a record of 16 KiB behind it' % len(begin),
+           plain.count(world.small), wanted)
+
+
 # --- clients that come and do not go --------------------------------------------------------------
 
 
@@ -438,6 +459,7 @@ def main(world):
                 ('TLS 1.3', lambda: only_13(world, server)),
                 ('renegotiation', lambda: renegotiation(world, server)),
                 ('key updates', lambda: key_updates(world, server)),
+                ('long head', lambda: long_head(world, server)),
                 ('ends', lambda: ends(world, server))):
             with lab.step(name):
                 part()

@@ -357,8 +357,8 @@ static void inspect(void *arg)
             world_fail(s->world, "the server has a connection in %s without a session",
                        tcp_state_name(state));
         else
-            reads +=
-                session->reads - ((session->flags & SESSION_SECURE) && secure_of(session)->job_out);
+            reads += session->reads -
+                     ((session->flags & SESSION_LAYERED) && secure_of(session)->job_out);
     }
     if (reads > w->chunks.in_use)
         world_fail(s->world, "%llu reads are under way with %llu chunks", (unsigned long long)reads,
@@ -433,6 +433,7 @@ static void check_timeouts(struct scenario *s)
 static void check_end(struct scenario *s)
 {
     const struct worker *w = s->worker;
+    uint64_t in_use;
 
     s->clients_host.starved =
         stat_get(&w->secure_stats.drop_runs_full) || stat_get(&w->secure_stats.drop_keys_full);
@@ -446,7 +447,8 @@ static void check_end(struct scenario *s)
     check_pool(s, "requests", &w->requests.in_use);
     check_pool(s, "responses", &w->responses.in_use);
     check_pool(s, "sets of ranges", &w->multis.in_use);
-    check_pool(s, "chunks", &w->chunks.in_use);
+    in_use = stat_get(&w->chunks.in_use) - (w->spare != NULL);
+    check_pool(s, "chunks", &in_use);
     check_pool(s, "timers", &w->wheel.count);
     if (s->clients_host.draining && !worker_drained(w))
         world_fail(s->world, "the server does not know that it is drained");

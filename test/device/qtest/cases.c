@@ -18,6 +18,8 @@ bool subject_begin(struct test *t, uint32_t qpairs, uint32_t depth)
     t->subject = s;
     s->media = t->machine.media;
     s->medium_count = t->machine.medium_count;
+    s->no_sgls = t->machine.personality->no_sgls;
+    s->no_shadow = t->machine.personality->no_shadow;
     access = machine_reach(&t->machine, why, sizeof(why));
     return access ? subject_open(s, access, qpairs, depth)
                   : subject_wrong(s, "there is no way to the controller: %s", why);

@@ -54,6 +54,8 @@ void has_every_shape(void **state);
 void carries_loads(void **state);
 void wraps_around(void **state);
 void rings_late(void **state);
+void gives_queue_pairs_back(void **state);
+void serves_threads(void **state);
 void splits_as_told(void **state);
 void refuses(void **state);
 void outlives_a_timeout(void **state);

@@ -35,6 +35,7 @@ struct personality {
     const char *options; /* of the controller */
     uint32_t qpairs;     /* that it grants */
     uint32_t transfer_bytes;
+    bool no_sgls, no_shadow; /* of the driver's: what is not to be used */
     struct {
         uint32_t ns_id, block_bytes;
         uint32_t metadata; /* bytes with each block: a format that we do not read */

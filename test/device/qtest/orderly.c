@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,11 +82,15 @@ void carries_loads(void **state)
     };
     struct test *t = *state;
     struct subject *s = begin(t, 128);
+    uint64_t shadows = 0;
 
     for (uint32_t i = 0; i < array_len(loads); i++) {
         subject_slots(s, loads[i].at_once, loads[i].bytes_max);
         assert_good(t, subject_load(s, &loads[i]));
     }
+    for (uint32_t i = 0; i < s->qp_count; i++)
+        shadows += nvme_qpair_stats(s->qps[i])->shadow_rings;
+    assert_int_equal(shadows > 0, !s->no_shadow);
     end(t);
 }
 
@@ -124,6 +129,90 @@ void rings_late(void **state)
     end(t);
 }
 
+/* --- cases: queue pairs come and go ----------------------------------------------------------- */
+
+void gives_queue_pairs_back(void **state)
+{
+    const struct load load = {.requests = 200, .at_once = 32, .bytes_max = 32 << 10, .writes = 30};
+    struct test *t = *state;
+    struct subject *s = begin(t, 16);
+    struct nvme_qpair *other;
+    uint32_t count = s->qp_count;
+
+    for (uint32_t i = 0; i < 10; i++) {
+        subject_slots(s, load.at_once, load.bytes_max);
+        assert_good(t, subject_load(s, &load));
+        assert_int_equal(nvme_open(&other, s->ctrlr, 1, s->arena), -EBUSY);
+        post(t, READ, 0, 1);
+        assert_int_equal(nvme_close(s->qps[0]), -EBUSY);
+        assert_good(t, subject_drain(s, 0));
+        assert_good(t, subject_part(s));
+        assert_good(t, subject_attach(s));
+        assert_int_equal(s->qp_count, count);
+    }
+    assert_int_equal(nvme_open(&other, s->ctrlr, count + 1, s->arena), -ENODEV);
+    assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->admin_errors, 0);
+    assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->resets, 0);
+    end(t);
+}
+
+struct worker {
+    pthread_t thread;
+    struct subject *subject;
+    const struct subject *owner;
+    uint32_t number;
+    bool good;
+};
+
+static void *work(void *arg)
+{
+    static const struct load load = {
+        .requests = 1500, .at_once = 32, .bytes_max = 32 << 10, .writes = 30, .flushes = 2};
+    struct worker *w = arg;
+
+    w->good = subject_join(w->subject, w->owner, w->number);
+    if (!w->good)
+        return NULL;
+    subject_slots(w->subject, load.at_once, load.bytes_max);
+    w->good = subject_load(w->subject, &load) && subject_part(w->subject) &&
+              subject_join(w->subject, w->owner, w->number) && subject_load(w->subject, &load);
+    return NULL;
+}
+
+/* A queue pair, an arena and a namespace for each thread, and a controller for all. */
+void serves_threads(void **state)
+{
+    struct test *t = *state;
+    struct subject *s = begin(t, 32);
+    struct worker workers[MACHINE_MEDIA];
+    uint32_t count = min_u32(s->qp_count, t->machine.medium_count);
+
+    assert_true(count > 1);
+    assert_good(t, subject_part(s));
+    for (uint32_t i = 0; i < count; i++) {
+        workers[i] = (struct worker){
+            .subject = calloc(1, sizeof(struct subject)), .owner = s, .number = i + 1};
+        assert_non_null(workers[i].subject);
+        workers[i].subject->media = &t->machine.media[i];
+        workers[i].subject->medium_count = 1;
+        rand_seed(&workers[i].subject->rand, i);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        pthread_join(workers[i].thread, NULL);
+        if (!workers[i].good)
+            fail_msg("thread %u: %s", i, workers[i].subject->wrong);
+    }
+    assert_int_equal(nvme_ctrlr_stats(s->ctrlr)->resets, 0);
+    nvme_ctrlr_close(s->ctrlr);
+    s->ctrlr = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        subject_close(workers[i].subject);
+        free(workers[i].subject);
+    }
+    end(t);
+}
+
 /* --- cases: what the controller is told ------------------------------------------------------- */
 
 /* One read, as long as reads get: the commands are no longer than allowed, and tile it. */
@@ -133,22 +222,28 @@ void splits_as_told(void **state)
     struct subject *s = begin(t, 256);
     struct medium *medium = &t->machine.media[0];
     struct request request = {READ, medium, 0, 8, SUBJECT_TRANSFER / medium->block_bytes, 512};
-    unsigned long long commands = 0, blocks = 0, doorbells = 0;
+    const struct nvme_qpair_stats *stats = nvme_qpair_stats(s->qps[0]);
+    unsigned long long commands = 0, blocks = 0, doorbells = stats->sq_rings;
+    unsigned long long traced = 0, sgls = 0, prps = 0;
     char line[TRACE_LINE];
 
     subject_slots(s, 1, SUBJECT_TRANSFER);
     assert_true(machine_trace(&t->machine, "pci_nvme_read", true));
     assert_true(machine_trace(&t->machine, "pci_nvme_mmio_doorbell_sq", true));
+    assert_true(machine_trace(&t->machine, "pci_nvme_map_*", true));
     assert_non_null(subject_post(s, &request));
     assert_good(t, subject_drain(s, 0));
     assert_true(machine_trace(&t->machine, "pci_nvme_read", false));
     assert_true(machine_trace(&t->machine, "pci_nvme_mmio_doorbell_sq", false));
+    assert_true(machine_trace(&t->machine, "pci_nvme_map_*", false));
     while (qemu_trace(&t->machine.qemu, line, sizeof(line))) {
         const char *read = strstr(line, "pci_nvme_read "), *lba = strstr(line, " lba 0x");
         unsigned nsid, nlb;
         unsigned long long bytes;
 
-        doorbells += strstr(line, "pci_nvme_mmio_doorbell_sq ") != NULL;
+        traced += strstr(line, "pci_nvme_mmio_doorbell_sq sqid 1 ") != NULL;
+        sgls += strstr(line, "pci_nvme_map_sgl ") != NULL;
+        prps += strstr(line, "pci_nvme_map_prp ") != NULL;
         if (!read)
             continue;
         assert_non_null(lba);
@@ -164,7 +259,11 @@ void splits_as_told(void **state)
     }
     assert_int_equal(blocks, request.count);
     assert_int_equal(commands, SUBJECT_TRANSFER / t->machine.personality->transfer_bytes);
-    assert_int_equal(doorbells, 1);
+    assert_int_equal(sgls, s->no_sgls ? 0 : commands);
+    assert_int_equal(prps, s->no_sgls ? commands : 0);
+    // One doorbell for all, or none, where the controller had looked into memory by itself.
+    assert_int_equal(traced, stats->sq_rings - doorbells);
+    assert_true(traced <= 1);
     end(t);
 }
 
@@ -175,6 +274,7 @@ void refuses(void **state)
     struct medium *medium = &t->machine.media[0];
     uint32_t ns_id = medium->ns_id, bytes = medium->block_bytes;
     struct iohdesc io = {.ioqp = s->qps[0], .ns_id = ns_id, .lba_count = 1, .buf = s->buffers};
+    uint64_t commands = nvme_qpair_stats(s->qps[0])->commands;
     struct iohdesc bad;
 
 #define REFUSED(error, field, value)                                                               \
@@ -195,7 +295,7 @@ void refuses(void **state)
     REFUSED(-EFAULT, buf, &bytes);
     REFUSED(-EFAULT, buf, (char *)mem_arena_base(s->arena) + mem_arena_bytes(s->arena) - bytes + 4);
 #undef REFUSED
-    assert_int_equal(nvme_qpair_stats(s->qps[0])->commands, 0);
+    assert_int_equal(nvme_qpair_stats(s->qps[0])->commands, commands);
     assert_int_equal(nvme_outstanding(s->qps[0]), 0);
     end(t);
 }

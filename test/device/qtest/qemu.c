@@ -151,6 +151,9 @@ static bool ask(struct qemu *qemu, const char *question)
             return false;
         }
     }
+    // Who does not answer this will not answer anything: the rest need not wait for it.
+    fprintf(stderr, "# QEMU does not answer: %s\n", question);
+    kill(qemu->pid, SIGKILL);
     return false;
 }
 

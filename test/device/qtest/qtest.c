@@ -26,6 +26,8 @@ static const struct {
     CASE(carries_loads, MACHINE_GOOD | MACHINE_FOREIGN | MACHINE_PC),
     CASE(wraps_around, MACHINE_GOOD),
     CASE(rings_late, MACHINE_GOOD),
+    CASE(gives_queue_pairs_back, MACHINE_GOOD),
+    CASE(serves_threads, MACHINE_NAMESPACES),
     CASE(splits_as_told, MACHINE_GOOD),
     CASE(refuses, MACHINE_GOOD),
     CASE(outlives_a_timeout, MACHINE_GOOD),

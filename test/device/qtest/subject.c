@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <time.h>
 
-#define ARENA_BYTES (48u << 20)
-#define PATIENCE_NS (30 * NS_PER_S)
-#define IDLE_SPINS  20 /* turns with nothing in them before the processor is left to the device */
-#define IDLE_NS     20000
-#define NEAR_BYTES  PAGE_BYTES /* of a request's surroundings, on each side */
+#define ARENA_BYTES    (48u << 20)
+#define JOINED_BYTES   (8u << 20)
+#define JOINED_BUFFERS (4u << 20)
+#define PATIENCE_NS    (30 * NS_PER_S)
+#define IDLE_SPINS     20 /* idle turns before the processor is left to the device */
+#define IDLE_NS        20000
+#define NEAR_BYTES     PAGE_BYTES /* of a request's surroundings, on each side */
 
 bool subject_wrong(struct subject *s, const char *fmt, ...)
 {
@@ -45,7 +47,9 @@ static bool bring_up(struct subject *s, uint32_t qpairs, uint32_t depth)
                                  .qpairs = qpairs,
                                  .depth = depth,
                                  .transfer_bytes = SUBJECT_TRANSFER,
-                                 .timeout_ns = SUBJECT_TIMEOUT};
+                                 .timeout_ns = SUBJECT_TIMEOUT,
+                                 .no_sgls = s->no_sgls,
+                                 .no_shadow = s->no_shadow};
     char why[200] = "";
 
     if (nvme_ctrlr_open(&s->ctrlr, &config, why, sizeof(why))) {
@@ -53,14 +57,80 @@ static bool bring_up(struct subject *s, uint32_t qpairs, uint32_t depth)
         s->access->ops->close(s->access);
         return subject_wrong(s, "the controller does not open: %s", why);
     }
-    if (!subject_await(s, NVME_READY))
+    return subject_await(s, NVME_READY);
+}
+
+static void made(struct iohdesc *io, int error)
+{
+    *(int *)io->arg = error;
+}
+
+/* Queues are made in turns; what comes before that waits. One request each has come through. */
+static bool queues_await(struct subject *s)
+{
+    struct iohdesc ios[SUBJECT_QPAIRS];
+    int errors[SUBJECT_QPAIRS] = {0};
+
+    for (uint32_t i = 0; i < s->qp_count; i++) {
+        ios[i] = (struct iohdesc){
+            .ioqp = s->qps[i], .ns_id = s->media[0].ns_id, .op_complete = made, .arg = &errors[i]};
+        errors[i] = -EINPROGRESS;
+        if (nvme_flush(&ios[i]))
+            return subject_wrong(s, "a good flush is refused");
+    }
+    if (!subject_drain(s, 0))
         return false;
-    while (s->qp_count < nvme_ctrlr_info(s->ctrlr)->qpairs && s->qp_count < SUBJECT_QPAIRS) {
-        if (nvme_open(&s->qps[s->qp_count], s->ctrlr, s->qp_count + 1, s->arena))
-            return subject_wrong(s, "queue pair %u does not open", s->qp_count + 1);
-        s->qp_count++;
+    for (uint32_t i = 0; i < s->qp_count; i++)
+        if (errors[i])
+            return subject_wrong(s, "the first flush on queue pair %u: %d", i + 1, errors[i]);
+    return true;
+}
+
+static bool queue_open(struct subject *s, uint32_t number)
+{
+    int error = nvme_open(&s->qps[s->qp_count], s->ctrlr, number, s->arena);
+
+    if (error)
+        return subject_wrong(s, "queue pair %u does not open: %d", number, error);
+    s->qp_count++;
+    return true;
+}
+
+bool subject_attach(struct subject *s)
+{
+    while (s->qp_count < nvme_ctrlr_info(s->ctrlr)->qpairs && s->qp_count < SUBJECT_QPAIRS)
+        if (!queue_open(s, s->qp_count + 1))
+            return false;
+    return queues_await(s);
+}
+
+bool subject_part(struct subject *s)
+{
+    uint64_t limit_ns = clock_ns() + PATIENCE_NS;
+
+    while (s->qp_count) {
+        int error = nvme_close(s->qps[s->qp_count - 1]);
+
+        if (!error)
+            s->qp_count--;
+        else if (error != -EINPROGRESS || clock_ns() > limit_ns)
+            return subject_wrong(s, "queue pair %u does not close: %d", s->qp_count, error);
+        subject_turn(s);
     }
     return true;
+}
+
+bool subject_join(struct subject *s, const struct subject *owner, uint32_t number)
+{
+    s->access = owner->access;
+    s->ctrlr = owner->ctrlr;
+    s->joined = true;
+    if (!s->arena && mem_arena_open(&s->arena, JOINED_BYTES, 0))
+        return subject_wrong(s, "no memory");
+    if (!s->buffers)
+        s->buffers = mem_arena_alloc(s->arena, JOINED_BUFFERS, PAGE_BYTES);
+    s->buffers_bytes = JOINED_BUFFERS;
+    return queue_open(s, number) && queues_await(s);
 }
 
 bool subject_open(struct subject *s, struct nvme_access *access, uint32_t qpairs, uint32_t depth)
@@ -70,15 +140,14 @@ bool subject_open(struct subject *s, struct nvme_access *access, uint32_t qpairs
         access->ops->close(access);
         return subject_wrong(s, "no memory");
     }
-    if (!bring_up(s, qpairs, depth))
-        return false;
-    s->buffers = mem_arena_alloc(s->arena, SUBJECT_BUFFERS, PAGE_BYTES);
-    return s->buffers || subject_wrong(s, "the arena is too small");
+    s->buffers_bytes = SUBJECT_BUFFERS;
+    s->buffers = mem_arena_alloc(s->arena, s->buffers_bytes, PAGE_BYTES);
+    return bring_up(s, qpairs, depth) && subject_attach(s);
 }
 
 void subject_close(struct subject *s)
 {
-    if (s->ctrlr)
+    if (s->ctrlr && !s->joined)
         nvme_ctrlr_close(s->ctrlr);
     mem_arena_close(s->arena);
     s->ctrlr = NULL;
@@ -90,7 +159,7 @@ void subject_slots(struct subject *s, uint32_t slots, size_t bytes)
     // Any offset in a page, and a page on each side.
     s->slot_bytes = align_up(bytes, PAGE_BYTES) + 3 * (size_t)PAGE_BYTES;
     s->slot_count =
-        (uint32_t)min_u64(min_u64(slots, SUBJECT_SLOTS), SUBJECT_BUFFERS / s->slot_bytes);
+        (uint32_t)min_u64(min_u64(slots, SUBJECT_SLOTS), s->buffers_bytes / s->slot_bytes);
     memset(s->buffers, SUBJECT_GUARD, s->slot_count * s->slot_bytes);
     memset(s->slots, 0, sizeof(s->slots));
     for (uint32_t i = 0; i < s->slot_count; i++) {

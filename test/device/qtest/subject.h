@@ -45,14 +45,17 @@ struct subject {
     struct nvme_access *access;
     struct mem_arena *arena;
     struct nvme_ctrlr *ctrlr;
+    bool joined; /* the controller is somebody else's */
     struct nvme_qpair *qps[SUBJECT_QPAIRS];
     uint32_t qp_count;
     enum nvme_state state;
     uint64_t skew_ns;
+    bool no_sgls, no_shadow; /* nvme_config's */
     struct medium *media;
     uint32_t medium_count;
     struct rand rand;
     uint8_t *buffers;
+    size_t buffers_bytes;
     size_t slot_bytes;
     uint32_t slot_count;
     struct slot slots[SUBJECT_SLOTS];
@@ -68,7 +71,14 @@ struct subject {
  * The access is taken over in every case. False: see `wrong`. */
 must_check bool subject_open(struct subject *s, struct nvme_access *access, uint32_t qpairs,
                              uint32_t depth);
-/* Whatever is out ends. */
+/* One that has a queue pair of another one's controller, with an arena of its own: for a thread of
+ * its own. Its clock is the machine's. */
+must_check bool subject_join(struct subject *s, const struct subject *owner, uint32_t number);
+/* The controller deletes the queues, and the driver gives the numbers back. */
+must_check bool subject_part(struct subject *s);
+/* Opens as many queue pairs as the controller grants. */
+must_check bool subject_attach(struct subject *s);
+/* Whatever is out ends. Those that have joined are closed after the owner. */
 void subject_close(struct subject *s);
 /* Cuts the buffers into slots for requests of up to `bytes`; as many as fit, at most `slots`. */
 void subject_slots(struct subject *s, uint32_t slots, size_t bytes);
