@@ -49,8 +49,11 @@ int dmap_ctrlr_stop(struct dmap_dev *dev)
 
 	if (cc == U32_MAX)
 		return -ENODEV;
-	/* Whoever had it before may have left it half-way; EN must not be cleared then (3.1.5). */
-	if (cc & NVME_CC_ENABLE)
+	/*
+	 * Whoever had it before may have left it half-way, and EN must not be cleared then (3.1.5);
+	 * in fatal status it must.
+	 */
+	if (cc & NVME_CC_ENABLE && !(readl(dev->bar + NVME_REG_CSTS) & NVME_CSTS_CFS))
 		wait_for_status(dev, NVME_CSTS_RDY, NVME_CSTS_RDY, ready_timeout_ms(dev));
 	writel(cc & ~(NVME_CC_ENABLE | NVME_CC_SHN_MASK), dev->bar + NVME_REG_CC);
 	return wait_for_status(dev, NVME_CSTS_RDY, 0, ready_timeout_ms(dev));

@@ -24,7 +24,7 @@ static void unlock(struct dmap_dev *dev)
 /* With the mutex and a controller that works, or not at all. */
 static int lock_live(struct dmap_dev *dev)
 {
-	int err = mutex_lock_interruptible(&dev->mutex);
+	int err = mutex_lock_killable(&dev->mutex);
 
 	if (err)
 		return err;

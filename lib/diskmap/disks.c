@@ -126,6 +126,8 @@ static void shut_down(struct controller *c)
 
 static void controller_free(struct controller *c)
 {
+    if (c->lender != c)
+        c->lender->borrowers--;
     if (c->ctrlr)
         nvme_ctrlr_close(c->ctrlr);
     else if (c->access)
@@ -215,11 +217,13 @@ static int kmod_open(struct controller *c, const struct disk_spec *spec, char *w
     for (struct controller *other = c->disks->first; other; other = other->next)
         if (other->memory && other->lender == other)
             c->lender = other;
-    if (c->lender != c)
+    if (c->lender != c) {
+        c->lender->borrowers++;
         kmod.sharing = c->lender->access;
-    else
+    } else {
         kmod.memory_bytes =
             KMOD_DISKS * ARENA_BYTES + config->workers * (config->arena_bytes + KMOD_WORKER_BYTES);
+    }
     rc = nvme_kmod_open(&c->access, &kmod, what, sizeof(what));
     if (rc)
         snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
@@ -285,15 +289,18 @@ static int controller_get(struct diskmap_disks *disks, const struct disk_spec *s
 
 static void controller_put(struct controller *c)
 {
-    struct controller **at = &c->disks->first;
+    struct controller **at = &c->disks->first, *lender = c->lender;
 
-    if (c->disks_open)
+    // Others may have their memory from it.
+    if (c->disks_open || c->borrowers)
         return;
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
     shut_down(c);
     controller_free(c);
+    if (lender != c)
+        controller_put(lender);
 }
 
 /* --- queue pairs ------------------------------------------------------------------------------ */

@@ -56,6 +56,7 @@ struct controller {
     struct nvme_access *access;
     struct mem_arena *arena;   /* the admin queue's and the media's */
     struct controller *lender; /* whose memory it uses, and which is closed after it; or itself */
+    uint32_t borrowers;        /* controllers that use ours */
     uint8_t *memory;           /* in which all arenas have to lie; NULL: anywhere */
     size_t memory_bytes, memory_used;
     bool own_time; /* it moves when it is turned: there is nothing to poll for */

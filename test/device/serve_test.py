@@ -2,7 +2,7 @@
 """atlas serve from disks that it drives by itself, asked by curl, all in one virtual machine.
 
 A volume is packed here, into the images of two disks, and served there: what comes through
-vfio-pci, or through diskmap.ko, a TCP of our own and a TAP has to be what was packed. Then another
+vfio-pci or through diskmap.ko, a TCP of our own and a TAP has to be what was packed. Then another
 is packed there, onto the same disks, and served as well.
 """
 import hashlib
@@ -12,14 +12,13 @@ import shutil
 import subprocess
 
 import guest
+import module
 import tap
 
 ATLAS = os.environ.get('ATLAS', '')
 DISKS, DISK_MIB = 2, 64
 SIZES = (0, 1, 511, 512, 4096, 65537, 1 << 20, 3000001)
 TOOLS = ('curl', 'ip')
-# 128 MiB for each disk, of which the first one's are used: two workers take 98.
-MODULE_OPTIONS = ' buffers=8192 buffer_bytes=16384 queue_pairs=4'
 
 JOB = r'''
 atlas=/tmp/files/atlas
@@ -117,13 +116,10 @@ def serve(way, driver, names, **machine):
 def main():
     disks = [guest.Disk.address(i) for i in range(DISKS)]
     serve('vfio', 'vfio-pci', disks, modules=('nvme', 'vfio-pci', 'vfio_iommu_type1', 'tun'))
-    folder = guest.scratch('serve-module')
-    subprocess.run([os.path.join(guest.ROOT, 'tools', 'build-module'),
-                    os.path.join(guest.KERNEL, 'headers'), folder],
-                   stdout=subprocess.DEVNULL, check=True)
-    serve('diskmap', 'diskmap', ('diskmap0', 'diskmap1'), modules=('nvme', 'tun'),
-          extra_modules=[os.path.join(folder, 'diskmap.ko') + MODULE_OPTIONS])
-    shutil.rmtree(folder)
+    good, said = module.build()
+    if tap.ok(good, 'there is a module', said):
+        serve('diskmap', 'diskmap', ('diskmap0', 'diskmap1'), modules=('nvme', 'tun'),
+              extra_modules=[module.PATH + ' queue_pairs=4 buffers=10240'])
 
 
 def obstacle():
