@@ -109,7 +109,7 @@ void nvme_ctrlr_close(struct nvme_ctrlr *ctrlr)
         if (ctrlr->qpairs[i].taken)
             nvme_consume_completions(&ctrlr->qpairs[i], UINT32_MAX);
     pthread_mutex_destroy(&ctrlr->mapping);
-    // The controller itself may lie in memory that this takes away.
+    // The last thing: the controller may lie in memory that the access brought along.
     access->ops->close(access);
 }
 
