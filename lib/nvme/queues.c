@@ -151,7 +151,8 @@ static void mail_read(struct nvme_ctrlr *ctrlr, struct nvme_qpair *qp)
     struct nvme_sqe sqe = {.opc = NVME_ADMIN_ABORT};
     uint32_t mail;
 
-    if (!__atomic_load_n(&qp->mail, __ATOMIC_RELAXED))
+    // Of a queue pair that a reset has caught, it is about commands that are no longer out.
+    if (!__atomic_load_n(&qp->mail, __ATOMIC_RELAXED) || phase_of(qp) != QPAIR_LIVE)
         return;
     mail = __atomic_exchange_n(&qp->mail, 0, __ATOMIC_RELAXED);
     if (mail & QPAIR_MAIL_STUCK) {

@@ -106,15 +106,35 @@ static inline enum ring_told ring_sq(struct ring *r)
     return doorbell_tell(r->access, &r->sq_doorbell, r->sq_tail);
 }
 
+/* The phase before the rest of the entry, and before the data that it announces. */
+static inline bool cqe_is_new(const struct nvme_cqe *cqe, uint16_t phase)
+{
+    return (__atomic_load_n(&cqe->sf, __ATOMIC_ACQUIRE) & NVME_CQE_PHASE) == phase;
+}
+
 /* The next completion, or NULL. */
 static inline const struct nvme_cqe *ring_peek(const struct ring *r)
 {
     const struct nvme_cqe *cqe = &r->cq[r->cq_head];
 
-    // The phase before the rest of the entry, and before the data that it announces.
-    if ((__atomic_load_n(&cqe->sf, __ATOMIC_ACQUIRE) & NVME_CQE_PHASE) != r->phase)
-        return NULL;
-    return cqe;
+    return cqe_is_new(cqe, r->phase) ? cqe : NULL;
+}
+
+/* How many there are. All of a ring may look new only if the controller wrote more than we asked
+ * for. */
+static inline uint32_t ring_count(const struct ring *r)
+{
+    uint32_t count = 0, head = r->cq_head;
+    uint16_t phase = r->phase;
+
+    while (count < r->size && cqe_is_new(&r->cq[head], phase)) {
+        count++;
+        if (++head == r->size) {
+            head = 0;
+            phase ^= NVME_CQE_PHASE;
+        }
+    }
+    return count;
 }
 
 static inline void ring_advance(struct ring *r)

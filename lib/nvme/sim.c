@@ -178,8 +178,10 @@ static int map(struct nvme_access *access, void *base, size_t bytes, uint64_t *b
 {
     struct sim *sim = sim_of(access);
 
+    sim_lock(sim);
     *bus = ((uint64_t)access->region_count + 1) << SIM_BUS_STRIDE_SHIFT |
            rand_below(&sim->rand, 1 << 20) * PAGE_BYTES;
+    sim_unlock(sim);
     return 0;
 }
 
