@@ -236,6 +236,14 @@ static void print_distribution(const struct hist *h)
     printf("]");
 }
 
+static bool is_empty(const struct lane *lanes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (lanes[i].reads)
+            return false;
+    return true;
+}
+
 static void print_all(const struct options *o, const struct lane *lanes, uint32_t count)
 {
     static const struct {
@@ -288,6 +296,10 @@ static int load(struct options *o)
         rc = lanes[i].error;
         if (rc)
             fprintf(stderr, "diskload: %s\n", lanes[i].why);
+    }
+    if (!rc && is_empty(lanes, count)) {
+        fprintf(stderr, "diskload: no read came back in %g s: measure for longer\n", o->seconds);
+        rc = -ETIMEDOUT;
     }
     if (!rc)
         print_all(o, lanes, count);
