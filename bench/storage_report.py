@@ -34,9 +34,9 @@ TABLES = (('sizes', 'bytes', READ_COLUMNS,
 
 NO_DISK = '''\
 LIBNVME HERE READS NO DISK: its controller is software in the same thread, which copies from the
-page cache within the doorbell. Its rows say what driver, controller and copy take, and must not be
-compared with those of pread and io_uring, which wait for a disk. With --nvme vfio:BDF, where there
-is an NVMe disk, they can be.'''
+page cache. Its rows say what driver, controller and copy take, and must not be compared with those
+of pread and io_uring, which wait for a disk. With --nvme vfio:BDF, where there is an NVMe disk,
+they can be.'''
 
 
 class Cells:
