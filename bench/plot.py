@@ -120,8 +120,9 @@ def bars(path, title, subtitle, label, groups, series):
     page.write(path)
 
 
-def lines(path, title, subtitle, label, x_label, xs, series):
-    """`xs`: the places on a logarithmic axis. `series`: (name, colour, one Value or None each)."""
+def lines(path, title, subtitle, label, x_label, xs, series, labels=None):
+    """`xs`: the places on a logarithmic axis, of which `labels` (all) are written below it.
+    `series`: (name, colour, one Value or None each)."""
     page = Page(title, subtitle)
     values = [v for _, _, row in series for v in row if v]
     place = vertical_axis(page, max((v.high for v in values), default=1), label)
@@ -132,7 +133,8 @@ def lines(path, title, subtitle, label, x_label, xs, series):
         return LEFT + 30 + span * ((math.log10(x) - low) / (high - low) if high > low else 0.5)
     for x in xs:
         page.line(across(x), place(0), across(x), place(0) + 5, INK)
-        page.text(across(x), place(0) + 20, '{:,}'.format(x), anchor='middle')
+        if labels is None or x in labels:
+            page.text(across(x), place(0) + 20, '{:,}'.format(x), anchor='middle')
     page.text((LEFT + WIDTH - RIGHT) / 2, place(0) + 42, x_label, anchor='middle', fill=FAINT)
     for _, colour, row in series:
         points = [(across(x), v) for x, v in zip(xs, row) if v]

@@ -4,6 +4,7 @@ import json
 import os
 
 import plot
+import storage_report
 import tls_report
 from tables import GB, Table, cell_text, columns, spread, verdict
 
@@ -176,13 +177,14 @@ def text(results):
     parts = [machine_text(results['machine'], results['settings'])]
     parts += [noise_text(results['noise'])] + [scenario_text(table, s) for s in TITLES]
     parts += [steering_text(results.get('steering')), instructions_text(results['instructions']),
-              limits_text(results.get('limits')), tls_report.text(results)]
+              limits_text(results.get('limits')), tls_report.text(results),
+              storage_report.text(results)]
     lines = [*summary_memory(table), *summary_disk(table), *summary_many(table),
              *summary_idle(results['idle']), *tls_report.summary(results, table)]
     if lines:
         parts.append('Summary (medians)\n\n' + '\n'.join(lines) + '\n')
     failures = ['%s, %s, %s connections: %s' % (*key, why) for key, why in table.failures]
-    failures += tls_report.failures(results)
+    failures += tls_report.failures(results) + storage_report.failures(results)
     if failures:
         parts.append('Runs that failed\n\n' + '\n'.join(failures) + '\n')
     return '\n'.join(p for p in parts if p)
@@ -211,7 +213,9 @@ def condensed(results):
     table = Table(results['runs'])
     cells = [{'scenario': s, 'peer': p, 'connections': c, **table.cells[s, p, c]}
              for s, p, c in sorted(table.cells)]
-    return {**{k: v for k, v in results.items() if k != 'runs'}, 'cells': cells}
+    storage = {k: v for k, v in results['storage'].items() if k != 'runs'}
+    return {**{k: v for k, v in results.items() if k != 'runs'}, 'cells': cells,
+            'storage': storage}
 
 
 def write_json(path, value):
@@ -279,6 +283,7 @@ def write_plots(results, folder):
     plot_bars(table, folder, 'tls-disk.svg', 'disk tls', 'throughput', 1 / GB,
               'TLS from disk: throughput', 'GB/s', counts)
     tls_report.write_plots(results, folder)
+    storage_report.write_plots(results, folder)
     plot_lines(table, folder, 'connections.svg', 'throughput', 8 / GB,
                'Throughput over connections', 'Gb/s')
     plot_lines(table, folder, 'cores.svg', 'server_busy', 100,
