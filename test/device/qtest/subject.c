@@ -13,7 +13,7 @@
 #define ARENA_BYTES    (48u << 20)
 #define JOINED_BYTES   (8u << 20)
 #define JOINED_BUFFERS (4u << 20)
-#define PATIENCE_NS    (30 * NS_PER_S)
+#define PATIENCE_NS    (15 * NS_PER_S)
 #define IDLE_SPINS     20 /* idle turns before the processor is left to the device */
 #define IDLE_NS        20000
 #define NEAR_BYTES     PAGE_BYTES /* of a request's surroundings, on each side */
