@@ -8,8 +8,9 @@
  *
  * Every read is posted, rung for, completed by the controller in software within the doorbell,
  * consumed and called back; no data moves. The figure is that of driver and controller together, by
- * the CPU time of the thread; what callgrind counts in sim.c and sim_io.c is the controller's.
- * `--bytes` makes longer reads, of which each has a list of pages to be built.
+ * the CPU time of the thread; what callgrind counts in the files sim*.c is the controller's. Prints
+ * JSON, and fails if a read did not come back. `--bytes` makes longer reads, of which each has a
+ * list of pages to be built.
  */
 #include "base/rand.h"
 #include "nvme/nvme.h"
@@ -158,9 +159,10 @@ int main(int argc, char **argv)
     seconds = cpu_s();
     nvme_null_measured(&b, rounds);
     seconds = cpu_s() - seconds;
-    printf("%llu reads of %llu bytes, %u a doorbell: %.2f million a second, %.1f ns each\n",
-           (unsigned long long)(rounds * b.batch), (unsigned long long)bytes, b.batch,
-           (double)(rounds * b.batch) / seconds / 1e6, seconds * 1e9 / (double)(rounds * b.batch));
+    printf("{\"reads\": %llu, \"warm_reads\": %u, \"bytes\": %llu, \"per_doorbell\": %u, "
+           "\"reads_per_s\": %.0f}\n",
+           (unsigned long long)(rounds * b.batch), WARM_ROUNDS * b.batch, (unsigned long long)bytes,
+           b.batch, (double)(rounds * b.batch) / seconds);
     if (b.failed || b.done != b.posted)
         fprintf(stderr, "nvme_null: %llu of %llu reads failed\n", (unsigned long long)b.failed,
                 (unsigned long long)b.posted);

@@ -129,6 +129,15 @@ def instructions_text(rows):
             'is memcpy alone,\nwhere an instruction may be a byte)\n\n' + columns(head + body))
 
 
+def reads_text(rows):
+    if not rows:
+        return ''
+    head = [['reads/doorbell', 'driver', 'controller in software']]
+    body = [['%d' % r['per_doorbell'], '{:,.0f}'.format(r['driver']),
+             '{:,.0f}'.format(r['controller'])] for r in rows]
+    return 'Instructions of a 4 KiB read by the NVMe driver (callgrind)\n\n' + columns(head + body)
+
+
 def steering_text(rows):
     if not rows:
         return ''
@@ -160,6 +169,11 @@ def limits_text(limits):
                      'without the idle ones'.format(
                          many['connections'], few['connections'], many['server_bytes'] / 2**20,
                          many['bytes_per_connection'], row['slower']))
+    if 'nvme_null' in limits:
+        s = spread([r['reads_per_s'] for r in limits['nvme_null']])
+        lines.append('NVMe driver and a controller in software that takes no time: {:,.1f} million '
+                     'reads a second ({:,.1f} to {:,.1f})'.format(
+                         s['median'] / 1e6, s['low'] / 1e6, s['high'] / 1e6))
     for cipher in ('aes_128_gcm', 'aes_256_gcm', 'chacha20_poly1305'):
         rows = [r[cipher] for r in limits.get('seal', ())]
         if rows:
@@ -177,6 +191,7 @@ def text(results):
     parts = [machine_text(results['machine'], results['settings'])]
     parts += [noise_text(results['noise'])] + [scenario_text(table, s) for s in TITLES]
     parts += [steering_text(results.get('steering')), instructions_text(results['instructions']),
+              reads_text(results.get('reads')),
               limits_text(results.get('limits')), tls_report.text(results),
               storage_report.text(results)]
     lines = [*summary_memory(table), *summary_disk(table), *summary_many(table),
