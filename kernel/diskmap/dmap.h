@@ -186,6 +186,10 @@ struct dmap_file {
 
 int dmap_pool_init(struct dmap_dev *dev, struct dmap_pool *pool, size_t bytes);
 void dmap_pool_exit(struct dmap_dev *dev, struct dmap_pool *pool);
+/* Into a process, from `skip` bytes on. Neither the process nor the kernel can pin what is mapped.
+ */
+int dmap_pool_map(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		  size_t skip);
 int dmap_buffers_take(struct dmap_dev *dev, u32 count, u32 *first);
 void dmap_buffers_give(struct dmap_dev *dev, u32 first, u32 count);
 u32 dmap_buffers_free(struct dmap_dev *dev); /* in one piece */

@@ -390,20 +390,7 @@ static long dmap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	}
 }
 
-/* `skip` bytes into the pool. The DMA API takes that from where userspace put its offset. */
-static int map_pool(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
-		    u64 skip)
-{
-	unsigned long pgoff = vma->vm_pgoff;
-	int err;
-
-	vma->vm_pgoff = skip >> PAGE_SHIFT;
-	err = dma_mmap_coherent(&dev->pdev->dev, vma, pool->cpu, pool->bus, pool->bytes);
-	vma->vm_pgoff = pgoff;
-	return err;
-}
-
-/* Takes no mutex: those who hold it copy to user memory. */
+/* Takes no mutex: what a file has does not change once it is attached. */
 static int dmap_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct dmap_file *f = file->private_data;
@@ -424,14 +411,14 @@ static int dmap_mmap(struct file *file, struct vm_area_struct *vma)
 	if (at < q->pool.bytes) {
 		if (bytes > q->pool.bytes - at)
 			return -EINVAL;
-		return map_pool(dev, vma, &q->pool, at);
+		return dmap_pool_map(dev, vma, &q->pool, at);
 	}
 	at -= q->pool.bytes;
 	first = (u64)f->buffer_first * dev->buffer_bytes;
 	size = (u64)f->buffer_count * dev->buffer_bytes;
 	if (at >= size || bytes > size - at)
 		return -EINVAL;
-	return map_pool(dev, vma, &dev->buffers, first + at);
+	return dmap_pool_map(dev, vma, &dev->buffers, first + at);
 }
 
 static __poll_t dmap_poll(struct file *file, poll_table *table)

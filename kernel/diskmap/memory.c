@@ -4,6 +4,9 @@
  */
 #include <linux/bitmap.h>
 #include <linux/dma-map-ops.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "dmap.h"
@@ -20,6 +23,59 @@ void dmap_pool_exit(struct dmap_dev *dev, struct dmap_pool *pool)
 	if (pool->cpu)
 		dma_free_coherent(&dev->pdev->dev, pool->bytes, pool->cpu, pool->bus);
 	pool->cpu = NULL;
+}
+
+/* By the DMA API, which takes how much is skipped from where userspace put its offset. */
+static int map_whole(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		     size_t skip)
+{
+	unsigned long pgoff = vma->vm_pgoff;
+	int err;
+
+	vma->vm_pgoff = skip >> PAGE_SHIFT;
+	err = dma_mmap_coherent(&dev->pdev->dev, vma, pool->cpu, pool->bus, pool->bytes);
+	vma->vm_pgoff = pgoff;
+	return err;
+}
+
+static int map_scattered(struct dmap_dev *dev, struct vm_area_struct *vma, const void *from)
+{
+	unsigned long at, bytes;
+	int err = 0;
+
+	if (!dev_is_dma_coherent(&dev->pdev->dev))
+		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+	for (at = vma->vm_start; at < vma->vm_end && !err; at += bytes, from += bytes) {
+		unsigned long frame = vmalloc_to_pfn(from);
+
+		bytes = PAGE_SIZE;
+		while (bytes < vma->vm_end - at &&
+		       vmalloc_to_pfn(from + bytes) == frame + (bytes >> PAGE_SHIFT))
+			bytes += PAGE_SIZE;
+		err = remap_pfn_range(vma, at, frame, bytes, vma->vm_page_prot);
+		cond_resched();
+	}
+	return err;
+}
+
+/*
+ * Pages are mapped by their numbers, so that nobody can get a reference to one (vmsplice, a
+ * registered buffer, direct I/O of a process that was killed) and still see it when the file is
+ * released and the page is somebody else's. What is in many pieces behind an IOMMU, the DMA API
+ * would map otherwise.
+ */
+int dmap_pool_map(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		  size_t skip)
+{
+	int err;
+
+	if (is_vmalloc_addr(pool->cpu))
+		err = map_scattered(dev, vma, pool->cpu + skip);
+	else
+		err = map_whole(dev, vma, pool, skip);
+	if (!err && !(vma->vm_flags & VM_PFNMAP))
+		err = -EOPNOTSUPP;
+	return err;
 }
 
 int dmap_buffers_take(struct dmap_dev *dev, u32 count, u32 *first)
