@@ -13,7 +13,8 @@
 #include "compat.h"
 #include "dmap.h"
 
-/* What an admin command left broken is mended before anybody else comes. */
+/* User memory is never touched with the mutex held: those who serve its page faults can take as
+ * long as they like. What an admin command left broken is mended before anybody else comes. */
 static void unlock(struct dmap_dev *dev)
 {
 	if (dev->broken)
@@ -105,17 +106,18 @@ static long get_namespace(struct dmap_file *f, struct diskmap_namespace __user *
 static long get_health(struct dmap_file *f, struct diskmap_health __user *to)
 {
 	struct dmap_dev *dev = f->dev;
+	struct diskmap_health answer;
 	int err = lock_live(dev);
 
 	if (err)
 		return err;
-	err = dmap_get_log(dev, NVME_LOG_SMART, sizeof(to->log));
-	if (err)
-		err = -EIO;
-	else if (copy_to_user(to->log, dmap_admin_data(dev), sizeof(to->log)))
-		err = -EFAULT;
+	err = dmap_get_log(dev, NVME_LOG_SMART, sizeof(answer.log));
+	if (!err)
+		memcpy(answer.log, dmap_admin_data(dev), sizeof(answer.log));
 	unlock(dev);
-	return err;
+	if (err)
+		return -EIO;
+	return copy_to_user(to, &answer, sizeof(answer)) ? -EFAULT : 0;
 }
 
 /* --- attaching ----------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ static struct dmap_loan *borrow(struct dmap_file *f, struct diskmap_attach *a)
 	dma_addr_t bus;
 	int err = -EBADF;
 
-	loan = kzalloc(sizeof(*loan), GFP_KERNEL);
+	loan = kzalloc(sizeof(*loan), GFP_KERNEL_ACCOUNT);
 	if (!loan)
 		return ERR_PTR(-ENOMEM);
 	loan->lender = fget(a->buffers_fd);
@@ -199,8 +201,7 @@ static void describe(struct dmap_dev *dev, struct dmap_queue *q, u32 first,
 	a->buffers_bus = dev->buffers.bus + (u64)first * dev->buffer_bytes;
 }
 
-static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct dmap_loan *loan,
-			 struct diskmap_attach __user *to)
+static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct dmap_loan *loan)
 {
 	u32 own = loan ? 0 : a->buffers, first;
 	struct dmap_dev *dev = f->dev;
@@ -215,16 +216,11 @@ static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct d
 	err = dmap_buffers_take(dev, own, &first);
 	if (err)
 		return err;
-	err = dmap_queue_create(dev, q);
-	if (err) {
-		err = -EIO;
-		goto give_buffers;
+	if (dmap_queue_create(dev, q)) {
+		dmap_buffers_give(dev, first, own);
+		return -EIO;
 	}
 	describe(dev, q, first, a);
-	if (copy_to_user(to, a, sizeof(*a))) {
-		err = -EFAULT;
-		goto delete_queue;
-	}
 	f->buffer_first = first;
 	f->buffer_count = own;
 	f->loan = loan;
@@ -232,20 +228,28 @@ static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct d
 	/* Whoever sees the queue pair sees the rest. */
 	smp_store_release(&f->queue, q);
 	return 0;
-
-delete_queue:
-	dmap_queue_delete(dev, q);
-give_buffers:
-	dmap_buffers_give(dev, first, own);
-	return err;
 }
 
-static long attach(struct dmap_file *f, struct diskmap_attach __user *to)
+/* A queue pair has the disk write, to itself and to memory: neither its file nor one that lends it
+ * buffers may have been opened for less. (A file lends what it attached: it was asked here, too.)
+ */
+static bool is_writer(const struct file *file)
 {
+	return file->f_mode & FMODE_READ && file->f_mode & FMODE_WRITE;
+}
+
+static long attach(struct file *file, struct diskmap_attach __user *to)
+{
+	struct dmap_file *f = file->private_data;
 	struct dmap_loan *loan = NULL;
 	struct diskmap_attach a;
 	int err;
 
+	if (!is_writer(file))
+		return -EACCES;
+	/* Looked at again with the mutex; but nothing is borrowed in vain. */
+	if (smp_load_acquire(&f->queue))
+		return -EBUSY;
 	if (copy_from_user(&a, to, sizeof(a)))
 		return -EFAULT;
 	if (a.flags || a.buffers_fd < -1 || (a.buffers && a.buffers_fd != -1))
@@ -257,12 +261,15 @@ static long attach(struct dmap_file *f, struct diskmap_attach __user *to)
 	}
 	err = lock_live(f->dev);
 	if (!err) {
-		err = attach_locked(f, &a, loan, to);
+		err = attach_locked(f, &a, loan);
 		unlock(f->dev);
 	}
-	if (err)
+	if (err) {
 		give_back(f->dev, loan);
-	return err;
+		return err;
+	}
+	/* It is attached for good, whether or not it hears of it. */
+	return copy_to_user(to, &a, sizeof(a)) ? -EFAULT : 0;
 }
 
 static long restart(struct dmap_file *f, unsigned long arg)
@@ -382,7 +389,7 @@ static long dmap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case DISKMAP_IOC_HEALTH:
 		return get_health(f, to);
 	case DISKMAP_IOC_ATTACH:
-		return attach(f, to);
+		return attach(file, to);
 	case DISKMAP_IOC_RESTART:
 		return restart(f, arg);
 	default:

@@ -124,7 +124,7 @@ static int table_of_buffers(struct sg_table *table, struct dmap_dev *owner, size
 	err = dma_get_sgtable(&owner->pdev->dev, &whole, pool->cpu, pool->bus, pool->bytes);
 	if (err)
 		return -EOPNOTSUPP;
-	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL_ACCOUNT);
 	if (!pages) {
 		err = -ENOMEM;
 		goto free_whole;
@@ -135,8 +135,9 @@ static int table_of_buffers(struct sg_table *table, struct dmap_dev *owner, size
 		if (n == count)
 			break;
 	}
-	err = n == count ? sg_alloc_table_from_pages(table, pages, count, 0, bytes, GFP_KERNEL)
-			 : -EOPNOTSUPP;
+	err = n == count
+		      ? sg_alloc_table_from_pages(table, pages, count, 0, bytes, GFP_KERNEL_ACCOUNT)
+		      : -EOPNOTSUPP;
 	kvfree(pages);
 free_whole:
 	sg_free_table(&whole);
