@@ -2,7 +2,7 @@
 /*
  * file.c - one open file, that is one queue pair with its buffers, from attaching to release.
  */
-#include <linux/dma-mapping.h>
+#include <linux/capability.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/poll.h>
@@ -303,9 +303,13 @@ static long restart(struct dmap_file *f, unsigned long arg)
 static int dmap_open(struct inode *inode, struct file *file)
 {
 	struct dmap_dev *dev = container_of(inode->i_cdev, struct dmap_dev, cdev);
-	struct dmap_file *f = kzalloc(sizeof(*f), GFP_KERNEL);
+	struct dmap_file *f;
 	int err;
 
+	/* As for /dev/mem, which such a disk is as good as. */
+	if (!dev->confined && !capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return -ENOMEM;
 	f->dev = dev;

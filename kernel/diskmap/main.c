@@ -16,6 +16,7 @@
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -362,7 +363,10 @@ static bool is_acceptable(struct pci_dev *pdev, bool confined)
 			      "(intel_iommu=on, not iommu=pt), or load with unsafe=1\n");
 		return false;
 	}
+	if (security_locked_down(LOCKDOWN_PCI_ACCESS))
+		return false;
 	pci_warn(pdev, "unsafe: whoever may open this disk can read and write all memory\n");
+	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 	return true;
 }
 

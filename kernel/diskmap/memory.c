@@ -196,6 +196,25 @@ static int count_device(struct device *dev, void *count)
 	return 0;
 }
 
+/* Firmware has the IOMMU let some devices through to memory that it keeps for them. */
+static bool has_windows(struct iommu_group *group)
+{
+	struct iommu_resv_region *region, *next;
+	bool found = false;
+	LIST_HEAD(regions);
+
+	if (iommu_get_group_resv_regions(group, &regions))
+		found = true; /* perhaps */
+	list_for_each_entry_safe(region, next, &regions, list)
+	{
+		if (region->type == IOMMU_RESV_DIRECT ||
+		    region->type == IOMMU_RESV_DIRECT_RELAXABLE)
+			found = true;
+		kfree(region);
+	}
+	return found;
+}
+
 bool dmap_is_confined(struct pci_dev *pdev)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
@@ -208,7 +227,7 @@ bool dmap_is_confined(struct pci_dev *pdev)
 	iommu_group_for_each_dev(group, &devices, count_device);
 	/* Translated by the DMA API's own domain, not by identity, and with nobody else in it. */
 	confined = domain && (domain->type & __IOMMU_DOMAIN_DMA_API) && devices == 1 &&
-		   dmap_msi_isolated(&pdev->dev, group);
+		   dmap_msi_isolated(&pdev->dev, group) && !has_windows(group);
 	iommu_group_put(group);
 	return confined;
 }
