@@ -191,6 +191,7 @@ int dmap_ctrlr_start(struct dmap_dev *dev)
 	int err;
 
 	dmap_admin_reset(dev);
+	dev->used = false;
 	writel(cc, dev->bar + NVME_REG_CC);
 	err = wait_for_status(dev, NVME_CSTS_RDY, NVME_CSTS_RDY, ready_timeout_ms(dev));
 	if (err)
@@ -282,7 +283,6 @@ void dmap_resume(struct dmap_dev *dev)
 		return;
 	}
 	dev->state = DMAP_LIVE;
-	dev->resets++;
 	set_queues(dev, DMAP_QUEUE_LOST);
 	wake_up_interruptible_all(&dev->events);
 }
@@ -292,6 +292,21 @@ void dmap_reset(struct dmap_dev *dev, const char *why)
 	if (dev->state != DMAP_LIVE)
 		return;
 	dev_warn(&dev->device, "%s: resetting the controller\n", why);
+	dev->resets++;
+	dmap_pause(dev, false);
+	dmap_resume(dev);
+}
+
+void dmap_renew(struct dmap_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->queue_count; i++)
+		if (dev->queues[i].created)
+			return;
+	/* One that is stopped is going to be started, which does the same. */
+	if (!dev->used || dev->state != DMAP_LIVE)
+		return;
 	dmap_pause(dev, false);
 	dmap_resume(dev);
 }

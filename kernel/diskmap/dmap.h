@@ -134,6 +134,7 @@ struct dmap_dev {
 	struct mutex mutex;
 	enum dmap_state state;
 	bool broken; /* an admin command did not end: only a reset helps */
+	bool used;   /* processes have had queue pairs since it was enabled */
 	struct dmap_admin admin;
 
 	struct dmap_vector *vectors;
@@ -249,6 +250,9 @@ void dmap_pause(struct dmap_dev *dev, bool shut_down);
 void dmap_resume(struct dmap_dev *dev);
 /* Both. */
 void dmap_reset(struct dmap_dev *dev, const char *why);
+/* The same, by and by, once no queue pair is left: whatever those who had them made the controller
+ * do, even by way of the admin queue, has an end before somebody else comes. */
+void dmap_renew(struct dmap_dev *dev);
 /* The disk reaches no memory any more, whatever state it is in; nothing is expected of it. */
 void dmap_cut_off(struct dmap_dev *dev, enum dmap_state state, const char *why);
 void dmap_watchdog(struct work_struct *work);

@@ -349,6 +349,7 @@ static int dmap_release(struct inode *inode, struct file *file)
 		mutex_lock(&dev->mutex);
 		dmap_queue_set(q, DMAP_QUEUE_HALTED);
 		dmap_queue_delete(dev, q);
+		dmap_renew(dev);
 		unlock(dev);
 		clear(q->pool.cpu, q->pool.bytes);
 		clear(dev->buffers.cpu + (size_t)f->buffer_first * dev->buffer_bytes,

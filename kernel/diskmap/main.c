@@ -491,6 +491,7 @@ static void wake(struct pci_dev *pdev)
 	struct dmap_dev *dev = pci_get_drvdata(pdev);
 
 	mutex_lock(&dev->mutex);
+	dev->resets++;
 	dmap_resume(dev);
 	mutex_unlock(&dev->mutex);
 }

@@ -84,6 +84,7 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q)
 	if (err)
 		return err;
 	q->created = true;
+	dev->used = true;
 	err = create_sq(dev, q);
 	if (err)
 		dmap_queue_delete(dev, q);
@@ -92,6 +93,7 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q)
 
 void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q)
 {
+	int strays = atomic_read(&dev->strays);
 	int err;
 
 	if (!q->created)
@@ -107,6 +109,9 @@ void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q)
 		err = delete_one(dev, nvme_admin_delete_cq, q->id);
 	if (err)
 		dmap_reset(dev, "a queue pair could not be deleted");
+	/* Then who said that it is deleted may have been a process, through the disk. */
+	else if (atomic_read(&dev->strays) != strays)
+		dmap_reset(dev, "an answer that nothing asked for");
 	q->created = false;
 }
 
