@@ -4,8 +4,8 @@
  *
  * All memory that the disk can reach is allocated when the disk is taken (memory.c): a pool for
  * each queue pair, one of buffers, three pages for the admin queue. It is freed when the disk
- * is given back, after its bus mastering is off and every file is released, so that neither the
- * disk nor a process can meet memory that has another use by then.
+ * is given back, after its bus mastering is off and every file with a queue pair is released, so
+ * that neither the disk nor a process can meet memory that has another use by then.
  *
  * dev->mutex is held for whatever changes who has what: attaching, restarting, releasing, resets
  * and all admin commands. A queue pair's own spinlock guards its state and its doorbells; it is
@@ -86,7 +86,8 @@ struct dmap_queue {
 	u32 __iomem *sq_doorbell, *cq_doorbell;
 	struct dmap_vector *vector;
 	struct dmap_pool pool; /* submission queue, completion queue, lists of pages */
-	wait_queue_head_t wait;
+	/* --- under vector->lock --- */
+	wait_queue_head_t *wait; /* its file's, or NULL */
 	/* --- under dev->mutex --- */
 	bool created; /* it exists on the controller */
 };
@@ -156,7 +157,8 @@ struct dmap_dev {
 	char model[44], serial[24], firmware[12]; /* as in struct diskmap_info */
 
 	struct list_head files;
-	wait_queue_head_t idle;   /* the last file was released */
+	u32 attached;             /* of them; also read without the mutex */
+	wait_queue_head_t idle;   /* a file was released */
 	wait_queue_head_t events; /* namespaces changed, or the disk is gone */
 	struct delayed_work watchdog;
 	struct work_struct event_work;
@@ -177,6 +179,7 @@ struct dmap_file {
 	struct dmap_queue *queue; /* set once, with release semantics */
 	u32 buffer_first, buffer_count;
 	struct dmap_loan *loan;
+	wait_queue_head_t wait; /* for the queue pair, once there is one */
 	u32 changes_seen;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
@@ -230,6 +233,8 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q);
 /* On return the controller does not know it any more; that may have taken a reset. */
 void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q);
 void dmap_queue_set(struct dmap_queue *q, enum dmap_queue_state state);
+/* From now on these are woken, or nobody. */
+void dmap_queue_own(struct dmap_queue *q, wait_queue_head_t *wait);
 /* Without the mutex: */
 int dmap_queue_ring_sq(struct dmap_queue *q, unsigned long tail);
 int dmap_queue_ring_cq(struct dmap_queue *q, unsigned long head);

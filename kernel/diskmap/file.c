@@ -224,9 +224,13 @@ static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct d
 	f->buffer_first = first;
 	f->buffer_count = own;
 	f->loan = loan;
+	WRITE_ONCE(dev->attached, dev->attached + 1);
+	dmap_queue_own(q, &f->wait);
 	dmap_queue_set(q, DMAP_QUEUE_LIVE);
 	/* Whoever sees the queue pair sees the rest. */
 	smp_store_release(&f->queue, q);
+	/* Who polled so far has not had the interrupt switched on. */
+	wake_up_interruptible_all(&f->wait);
 	return 0;
 }
 
@@ -313,6 +317,7 @@ static int dmap_open(struct inode *inode, struct file *file)
 	if (!f)
 		return -ENOMEM;
 	f->dev = dev;
+	init_waitqueue_head(&f->wait);
 	f->pid = task_tgid_nr(current);
 	get_task_comm(f->comm, current);
 	err = lock_live(dev);
@@ -359,7 +364,9 @@ static int dmap_release(struct inode *inode, struct file *file)
 	mutex_lock(&dev->mutex);
 	if (q) {
 		dmap_buffers_give(dev, f->buffer_first, f->buffer_count);
+		dmap_queue_own(q, NULL);
 		dmap_queue_set(q, DMAP_QUEUE_FREE);
+		WRITE_ONCE(dev->attached, dev->attached - 1);
 	}
 	list_del(&f->link);
 	/* Under the mutex: whoever gives the disk back frees it after this. */
@@ -436,13 +443,15 @@ static int dmap_mmap(struct file *file, struct vm_area_struct *vma)
 static __poll_t dmap_poll(struct file *file, poll_table *table)
 {
 	struct dmap_file *f = file->private_data;
-	struct dmap_queue *q = smp_load_acquire(&f->queue);
 	struct dmap_dev *dev = f->dev;
+	struct dmap_queue *q;
 	__poll_t mask = 0;
 
 	poll_wait(file, &dev->events, table);
+	poll_wait(file, &f->wait, table);
+	/* Attaching comes before this or wakes who waits now. */
+	q = smp_load_acquire(&f->queue);
 	if (q) {
-		poll_wait(file, &q->wait, table);
 		mask = dmap_queue_poll(q);
 	} else if (READ_ONCE(dev->state) > DMAP_PAUSED) {
 		mask = EPOLLHUP | EPOLLERR;

@@ -440,17 +440,25 @@ static void name_users(struct dmap_dev *dev)
 
 	mutex_lock(&dev->mutex);
 	list_for_each_entry(f, &dev->files, link)
+	{
+		if (!f->queue)
+			continue;
 		dev_warn(&dev->device, "cannot be given back before process %d (%s) closes it\n",
 			 f->pid, f->comm);
+	}
 	mutex_unlock(&dev->mutex);
 }
 
-/* Memory is mapped into processes, and their work may be in it: it is not torn from under them. */
+/*
+ * Memory is mapped into processes, and their work may be in it: it is not torn from under them.
+ * Files without a queue pair have nothing, and find `dev` as long as they are open: their cdev
+ * holds it.
+ */
 static void wait_for_users(struct dmap_dev *dev)
 {
-	while (!wait_event_timeout(dev->idle, list_empty(&dev->files), 10 * HZ))
+	while (!wait_event_timeout(dev->idle, !READ_ONCE(dev->attached), 10 * HZ))
 		name_users(dev);
-	/* Whoever emptied the list is done with the device. */
+	/* Whoever was the last is done with the memory. */
 	mutex_lock(&dev->mutex);
 	mutex_unlock(&dev->mutex);
 }
