@@ -291,12 +291,13 @@ static long restart(struct dmap_file *f, unsigned long arg)
 		return err;
 	dmap_queue_set(q, DMAP_QUEUE_HALTED);
 	dmap_queue_delete(dev, q);
-	if (dev->state == DMAP_LIVE) {
+	if (dev->state == DMAP_LIVE)
 		err = dmap_queue_create(dev, q) ? -EIO : 0;
+	/* Both may have cut the disk off; then the queue pair is gone, and stays so. */
+	if (dev->state == DMAP_LIVE)
 		dmap_queue_set(q, err ? DMAP_QUEUE_LOST : DMAP_QUEUE_LIVE);
-	} else {
+	else
 		err = -ENODEV;
-	}
 	unlock(dev);
 	return err;
 }

@@ -168,6 +168,9 @@ static int map_registers(struct dmap_dev *dev)
 		dev_err(&pdev->dev, "not a controller that works with pages of 4 KiB\n");
 		goto unmap;
 	}
+	/* The smallest queue has two entries (3.1.1), of which one stays empty. */
+	if (!NVME_CAP_MQES(dev->cap))
+		goto unmap;
 	/* The admin queue has a pair of doorbells too. */
 	stride = 4 << NVME_CAP_STRIDE(dev->cap);
 	if (pci_resource_len(pdev, 0) < NVME_REG_DBS + 4 * stride)

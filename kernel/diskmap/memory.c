@@ -144,6 +144,24 @@ free_whole:
 	return err;
 }
 
+/* Whether the disk sees it all in one piece. A segment is shorter than 4 GiB; there may be many. */
+static bool is_one_piece(struct sg_table *table, size_t bytes)
+{
+	dma_addr_t next = sg_dma_address(table->sgl);
+	struct scatterlist *sg;
+	size_t total = 0;
+	int i;
+
+	for_each_sgtable_dma_sg(table, sg, i)
+	{
+		if (sg_dma_address(sg) != next)
+			return false;
+		next += sg_dma_len(sg);
+		total += sg_dma_len(sg);
+	}
+	return total == bytes;
+}
+
 int dmap_loan_init(struct dmap_dev *dev, struct dmap_loan *loan, struct dmap_dev *owner, u32 first,
 		   u32 count, dma_addr_t *bus)
 {
@@ -164,8 +182,8 @@ int dmap_loan_init(struct dmap_dev *dev, struct dmap_loan *loan, struct dmap_dev
 	 * which nobody would do. (With an IOMMU, older kernels say on principle that maintenance is
 	 * needed, and whole pages are not copied.)
 	 */
-	if (loan->table.nents != 1 || sg_dma_len(loan->table.sgl) != bytes ||
-	    !dev_is_dma_coherent(dma) || (!dev->confined && dma_need_sync(dma, *bus))) {
+	if (!is_one_piece(&loan->table, bytes) || !dev_is_dma_coherent(dma) ||
+	    (!dev->confined && dma_need_sync(dma, *bus))) {
 		err = -EOPNOTSUPP;
 		goto unmap;
 	}
