@@ -255,7 +255,7 @@ void dmap_pause(struct dmap_dev *dev, bool shut_down);
 void dmap_resume(struct dmap_dev *dev);
 /* Both. */
 void dmap_reset(struct dmap_dev *dev, const char *why);
-/* The same, by and by, once no queue pair is left: whatever those who had them made the controller
+/* The same, if no queue pair is left of those that processes had: whatever they made the controller
  * do, even by way of the admin queue, has an end before somebody else comes. */
 void dmap_renew(struct dmap_dev *dev);
 /* The disk reaches no memory any more, whatever state it is in; nothing is expected of it. */
