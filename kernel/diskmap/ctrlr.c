@@ -51,9 +51,10 @@ int dmap_ctrlr_stop(struct dmap_dev *dev)
 		return -ENODEV;
 	/*
 	 * Whoever had it before may have left it half-way, and EN must not be cleared then (3.1.5);
-	 * in fatal status it must.
+	 * in fatal status it must, and one that is shut down gets no readier.
 	 */
-	if (cc & NVME_CC_ENABLE && !(readl(dev->bar + NVME_REG_CSTS) & NVME_CSTS_CFS))
+	if (cc & NVME_CC_ENABLE &&
+	    !(readl(dev->bar + NVME_REG_CSTS) & (NVME_CSTS_CFS | NVME_CSTS_SHST_MASK)))
 		wait_for_status(dev, NVME_CSTS_RDY, NVME_CSTS_RDY, ready_timeout_ms(dev));
 	writel(cc & ~(NVME_CC_ENABLE | NVME_CC_SHN_MASK), dev->bar + NVME_REG_CC);
 	return wait_for_status(dev, NVME_CSTS_RDY, 0, ready_timeout_ms(dev));
@@ -81,7 +82,9 @@ static void copy_words(char *to, size_t to_bytes, const char *from, size_t bytes
 
 	memset(to, 0, to_bytes);
 	for (i = 0; i < bytes; i++) {
-		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : ' ';
+		char c = READ_ONCE(from[i]);
+
+		to[i] = c >= ' ' && c <= '~' ? c : ' ';
 		if (to[i] != ' ')
 			end = i + 1;
 	}
@@ -116,19 +119,23 @@ static int identify_namespace(struct dmap_dev *dev, u32 ns_id)
 {
 	struct dmap_namespace *ns = &dev->namespaces[dev->namespace_count];
 	const struct nvme_id_ns *id = dmap_admin_data(dev);
-	struct nvme_lbaf format;
+	const struct nvme_lbaf *format;
 	u64 blocks;
+	u16 metadata;
+	u8 shift;
 	int err;
 
 	err = dmap_identify(dev, NVME_ID_CNS_NS, ns_id);
 	if (err)
 		return err == -EIO ? 0 : err; /* it may have gone since it was listed */
-	format = id->lbaf[nvme_lbaf_index(READ_ONCE(id->flbas)) % ARRAY_SIZE(id->lbaf)];
+	format = &id->lbaf[nvme_lbaf_index(READ_ONCE(id->flbas)) % ARRAY_SIZE(id->lbaf)];
+	metadata = le16_to_cpu(READ_ONCE(format->ms));
+	shift = READ_ONCE(format->ds);
 	blocks = le64_to_cpu(READ_ONCE(id->nsze));
-	if (!blocks || format.ms || format.ds < 9 || format.ds > 12)
+	if (!blocks || metadata || shift < 9 || shift > 12)
 		return 0;
 	ns->id = ns_id;
-	ns->block_bytes = 1u << format.ds;
+	ns->block_bytes = 1u << shift;
 	ns->blocks = blocks;
 	dev->namespace_count++;
 	return 0;
@@ -191,6 +198,7 @@ int dmap_ctrlr_start(struct dmap_dev *dev)
 	int err;
 
 	dmap_admin_reset(dev);
+	dev->used = false;
 	writel(cc, dev->bar + NVME_REG_CC);
 	err = wait_for_status(dev, NVME_CSTS_RDY, NVME_CSTS_RDY, ready_timeout_ms(dev));
 	if (err)
@@ -203,9 +211,11 @@ int dmap_ctrlr_start(struct dmap_dev *dev)
 		err = scan_namespaces(dev);
 	if (err)
 		return err;
-	/* Without events the disk works too. */
-	if (set_features(dev, NVME_FEAT_ASYNC_EVENT, events, NULL) != -ETIMEDOUT)
-		dmap_admin_ask_events(dev);
+	err = set_features(dev, NVME_FEAT_ASYNC_EVENT, events, NULL);
+	if (err == -ETIMEDOUT)
+		return err;
+	/* If it refuses, the disk works without events too. */
+	dmap_admin_ask_events(dev);
 	return 0;
 }
 
@@ -282,7 +292,6 @@ void dmap_resume(struct dmap_dev *dev)
 		return;
 	}
 	dev->state = DMAP_LIVE;
-	dev->resets++;
 	set_queues(dev, DMAP_QUEUE_LOST);
 	wake_up_interruptible_all(&dev->events);
 }
@@ -292,6 +301,21 @@ void dmap_reset(struct dmap_dev *dev, const char *why)
 	if (dev->state != DMAP_LIVE)
 		return;
 	dev_warn(&dev->device, "%s: resetting the controller\n", why);
+	dev->resets++;
+	dmap_pause(dev, false);
+	dmap_resume(dev);
+}
+
+void dmap_renew(struct dmap_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->queue_count; i++)
+		if (dev->queues[i].created)
+			return;
+	/* One that is stopped is going to be started, which does the same. */
+	if (!dev->used || dev->state != DMAP_LIVE)
+		return;
 	dmap_pause(dev, false);
 	dmap_resume(dev);
 }

@@ -34,17 +34,26 @@
  * that stands in memory which a process or the disk can write. The IOMMU keeps the disk to this
  * module's memory: a command with any other address reaches nothing, whatever the process was up
  * to. Where no IOMMU does that, or interrupts are not remapped, or the function shares its IOMMU
- * group with another device, the module does not take a disk, unless it is told to with unsafe=1,
- * and DISKMAP_CONFINED is clear; then whoever may open the device can read and write all memory.
- * Memory that a process is given holds nothing of another process.
+ * group with another device, or firmware has the IOMMU let it through to some other memory, the
+ * module does not take a disk, unless it is told to with unsafe=1 (and the kernel is not locked
+ * down), and DISKMAP_CONFINED is clear; then whoever may open the device can read and write all
+ * memory, and opening it takes CAP_SYS_RAWIO.
+ *
+ * Memory that a process is given holds nothing that the disk or the process before it read or
+ * wrote, and nobody who had it before can still reach it: mappings end with the file, and cannot be
+ * pinned (direct I/O, vmsplice, registered buffers; those say EFAULT). When the last queue pair of
+ * a disk is released, the controller is reset by its registers before any memory is cleared. So
+ * users who have a disk one after the other, never at the same time, leave each other nothing but
+ * what the disk itself remembers: its blocks, its settings and its firmware.
  *
  * What is not. The IOMMU knows the disk, not the process: commands are not looked at on the way,
  * since that would cost what this module is there to save. So processes that have queue pairs of
  * the same disk at the same time can, on purpose, reach each other's queues and buffers through it,
- * and the admin queue: they have to trust each other, though not with anything but this disk. Any
- * of them can read and write all blocks of all namespaces. The device file is root's, mode 0600: to
- * give it to a user is to give that user the disk. Users who do not trust each other get disks (or
- * SR-IOV functions) of their own.
+ * and the admin queue, with which they can have the controller do anything, and even for longer
+ * than they have their queue pairs, as long as somebody else has one: they have to trust each
+ * other, though not with anything but this disk. Any of them can read and write all blocks of all
+ * namespaces. The device file is root's, mode 0600: to give it to a user is to give that user the
+ * disk. Users who do not trust each other get disks (or SR-IOV functions) of their own.
  *
  * When things go wrong. A command that takes too long is taken back with DISKMAP_IOC_RESTART, which
  * deletes and creates this queue pair and leaves others alone. A controller that does not even do
@@ -52,7 +61,7 @@
  * poll EPOLLERR, and the process calls DISKMAP_IOC_RESTART when it is ready for it. Once
  * either was said, no command that was out will touch memory any more. A disk that was pulled out,
  * that was unbound or that cannot be reset says ENODEV, and poll says EPOLLHUP; memory stays
- * mapped. Unbinding and physical removal wait until every process has closed the device.
+ * mapped. Unbinding and physical removal wait until every file with a queue pair is released.
  */
 #ifndef DISKMAP_IOCTL_H
 #define DISKMAP_IOCTL_H
@@ -132,7 +141,8 @@ struct diskmap_health {
 
 /*
  * All of these, ringing aside: ENODEV: the disk is gone; EAGAIN: it is stopped for a moment, since
- * the machine sleeps or somebody else resets it, ask again; EFAULT: a pointer to nothing.
+ * the machine sleeps or somebody else resets it, ask again; EFAULT: a pointer to nothing; if
+ * only the answer could not be written, what was asked for has happened all the same.
  */
 /* At any time, whether or not this file has a queue pair. */
 #define DISKMAP_IOC_INFO _IOR(DISKMAP_IOC, 0, struct diskmap_info)
@@ -141,11 +151,11 @@ struct diskmap_health {
 /* EIO: the controller refused. */
 #define DISKMAP_IOC_HEALTH _IOR(DISKMAP_IOC, 2, struct diskmap_health)
 /*
- * Once for each open file. EBUSY: this file has one already, or all queue pairs or that one are
- * taken; ENOMEM: not so many buffers are free in one piece; EINVAL: no such number, a flag that is
- * not known, both kinds of buffers at once; EBADF, EINVAL: buffers_fd is not a file with buffers
- * of its own; EOPNOTSUPP: this machine cannot share buffers between these disks; EIO: the
- * controller refused to create the queues.
+ * Once for each open file. EACCES: it was not opened for reading and writing; EBUSY: this file has
+ * one already, or all queue pairs or that one are taken; ENOMEM: not so many buffers are free in
+ * one piece; EINVAL: no such number, a flag that is not known, both kinds of buffers at once;
+ * EBADF, EINVAL: buffers_fd is not a file with buffers of its own; EOPNOTSUPP: this machine cannot
+ * share buffers between these disks; EIO: the controller refused to create the queues.
  */
 #define DISKMAP_IOC_ATTACH _IOWR(DISKMAP_IOC, 3, struct diskmap_attach)
 /*
@@ -164,7 +174,8 @@ struct diskmap_health {
 #define DISKMAP_IOC_RESTART _IO(DISKMAP_IOC, 6)
 
 /*
- * poll(2) and epoll(7), level-triggered only, since the interrupt is switched on by asking:
+ * poll(2) and epoll(7), level-triggered only, since the interrupt is switched on by asking. A file
+ * can be watched before it is attached:
  *
  *	EPOLLIN		there is a completion beyond the head that was rung last
  *	EPOLLPRI	the namespaces may have changed since this file asked for DISKMAP_IOC_INFO

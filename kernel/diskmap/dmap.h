@@ -4,8 +4,8 @@
  *
  * All memory that the disk can reach is allocated when the disk is taken (memory.c): a pool for
  * each queue pair, one of buffers, three pages for the admin queue. It is freed when the disk
- * is given back, after its bus mastering is off and every file is released, so that neither the
- * disk nor a process can meet memory that has another use by then.
+ * is given back, after its bus mastering is off and every file with a queue pair is released, so
+ * that neither the disk nor a process can meet memory that has another use by then.
  *
  * dev->mutex is held for whatever changes who has what: attaching, restarting, releasing, resets
  * and all admin commands. A queue pair's own spinlock guards its state and its doorbells; it is
@@ -86,7 +86,8 @@ struct dmap_queue {
 	u32 __iomem *sq_doorbell, *cq_doorbell;
 	struct dmap_vector *vector;
 	struct dmap_pool pool; /* submission queue, completion queue, lists of pages */
-	wait_queue_head_t wait;
+	/* --- under vector->lock --- */
+	wait_queue_head_t *wait; /* its file's, or NULL */
 	/* --- under dev->mutex --- */
 	bool created; /* it exists on the controller */
 };
@@ -134,6 +135,7 @@ struct dmap_dev {
 	struct mutex mutex;
 	enum dmap_state state;
 	bool broken; /* an admin command did not end: only a reset helps */
+	bool used;   /* processes have had queue pairs since it was enabled */
 	struct dmap_admin admin;
 
 	struct dmap_vector *vectors;
@@ -155,7 +157,8 @@ struct dmap_dev {
 	char model[44], serial[24], firmware[12]; /* as in struct diskmap_info */
 
 	struct list_head files;
-	wait_queue_head_t idle;   /* the last file was released */
+	u32 attached;             /* of them; also read without the mutex */
+	wait_queue_head_t idle;   /* a file was released */
 	wait_queue_head_t events; /* namespaces changed, or the disk is gone */
 	struct delayed_work watchdog;
 	struct work_struct event_work;
@@ -176,6 +179,7 @@ struct dmap_file {
 	struct dmap_queue *queue; /* set once, with release semantics */
 	u32 buffer_first, buffer_count;
 	struct dmap_loan *loan;
+	wait_queue_head_t wait; /* for the queue pair, once there is one */
 	u32 changes_seen;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
@@ -186,6 +190,10 @@ struct dmap_file {
 
 int dmap_pool_init(struct dmap_dev *dev, struct dmap_pool *pool, size_t bytes);
 void dmap_pool_exit(struct dmap_dev *dev, struct dmap_pool *pool);
+/* Into a process, from `skip` bytes on. Neither the process nor the kernel can pin what is mapped.
+ */
+int dmap_pool_map(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		  size_t skip);
 int dmap_buffers_take(struct dmap_dev *dev, u32 count, u32 *first);
 void dmap_buffers_give(struct dmap_dev *dev, u32 first, u32 count);
 u32 dmap_buffers_free(struct dmap_dev *dev); /* in one piece */
@@ -225,6 +233,8 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q);
 /* On return the controller does not know it any more; that may have taken a reset. */
 void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q);
 void dmap_queue_set(struct dmap_queue *q, enum dmap_queue_state state);
+/* From now on these are woken, or nobody. */
+void dmap_queue_own(struct dmap_queue *q, wait_queue_head_t *wait);
 /* Without the mutex: */
 int dmap_queue_ring_sq(struct dmap_queue *q, unsigned long tail);
 int dmap_queue_ring_cq(struct dmap_queue *q, unsigned long head);
@@ -245,6 +255,9 @@ void dmap_pause(struct dmap_dev *dev, bool shut_down);
 void dmap_resume(struct dmap_dev *dev);
 /* Both. */
 void dmap_reset(struct dmap_dev *dev, const char *why);
+/* The same, if no queue pair is left of those that processes had: whatever they made the controller
+ * do, even by way of the admin queue, has an end before somebody else comes. */
+void dmap_renew(struct dmap_dev *dev);
 /* The disk reaches no memory any more, whatever state it is in; nothing is expected of it. */
 void dmap_cut_off(struct dmap_dev *dev, enum dmap_state state, const char *why);
 void dmap_watchdog(struct work_struct *work);

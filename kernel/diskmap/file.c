@@ -2,7 +2,7 @@
 /*
  * file.c - one open file, that is one queue pair with its buffers, from attaching to release.
  */
-#include <linux/dma-mapping.h>
+#include <linux/capability.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/poll.h>
@@ -13,7 +13,8 @@
 #include "compat.h"
 #include "dmap.h"
 
-/* What an admin command left broken is mended before anybody else comes. */
+/* User memory is never touched with the mutex held: those who serve its page faults can take as
+ * long as they like. What an admin command left broken is mended before anybody else comes. */
 static void unlock(struct dmap_dev *dev)
 {
 	if (dev->broken)
@@ -105,17 +106,18 @@ static long get_namespace(struct dmap_file *f, struct diskmap_namespace __user *
 static long get_health(struct dmap_file *f, struct diskmap_health __user *to)
 {
 	struct dmap_dev *dev = f->dev;
+	struct diskmap_health answer;
 	int err = lock_live(dev);
 
 	if (err)
 		return err;
-	err = dmap_get_log(dev, NVME_LOG_SMART, sizeof(to->log));
-	if (err)
-		err = -EIO;
-	else if (copy_to_user(to->log, dmap_admin_data(dev), sizeof(to->log)))
-		err = -EFAULT;
+	err = dmap_get_log(dev, NVME_LOG_SMART, sizeof(answer.log));
+	if (!err)
+		memcpy(answer.log, dmap_admin_data(dev), sizeof(answer.log));
 	unlock(dev);
-	return err;
+	if (err)
+		return -EIO;
+	return copy_to_user(to, &answer, sizeof(answer)) ? -EFAULT : 0;
 }
 
 /* --- attaching ----------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ static struct dmap_loan *borrow(struct dmap_file *f, struct diskmap_attach *a)
 	dma_addr_t bus;
 	int err = -EBADF;
 
-	loan = kzalloc(sizeof(*loan), GFP_KERNEL);
+	loan = kzalloc(sizeof(*loan), GFP_KERNEL_ACCOUNT);
 	if (!loan)
 		return ERR_PTR(-ENOMEM);
 	loan->lender = fget(a->buffers_fd);
@@ -199,8 +201,7 @@ static void describe(struct dmap_dev *dev, struct dmap_queue *q, u32 first,
 	a->buffers_bus = dev->buffers.bus + (u64)first * dev->buffer_bytes;
 }
 
-static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct dmap_loan *loan,
-			 struct diskmap_attach __user *to)
+static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct dmap_loan *loan)
 {
 	u32 own = loan ? 0 : a->buffers, first;
 	struct dmap_dev *dev = f->dev;
@@ -215,37 +216,44 @@ static int attach_locked(struct dmap_file *f, struct diskmap_attach *a, struct d
 	err = dmap_buffers_take(dev, own, &first);
 	if (err)
 		return err;
-	err = dmap_queue_create(dev, q);
-	if (err) {
-		err = -EIO;
-		goto give_buffers;
+	if (dmap_queue_create(dev, q)) {
+		dmap_buffers_give(dev, first, own);
+		return -EIO;
 	}
 	describe(dev, q, first, a);
-	if (copy_to_user(to, a, sizeof(*a))) {
-		err = -EFAULT;
-		goto delete_queue;
-	}
 	f->buffer_first = first;
 	f->buffer_count = own;
 	f->loan = loan;
+	WRITE_ONCE(dev->attached, dev->attached + 1);
+	dmap_queue_own(q, &f->wait);
 	dmap_queue_set(q, DMAP_QUEUE_LIVE);
 	/* Whoever sees the queue pair sees the rest. */
 	smp_store_release(&f->queue, q);
+	/* Who polled so far has not had the interrupt switched on. */
+	wake_up_interruptible_all(&f->wait);
 	return 0;
-
-delete_queue:
-	dmap_queue_delete(dev, q);
-give_buffers:
-	dmap_buffers_give(dev, first, own);
-	return err;
 }
 
-static long attach(struct dmap_file *f, struct diskmap_attach __user *to)
+/* A queue pair has the disk write, to itself and to memory: neither its file nor one that lends it
+ * buffers may have been opened for less. (A file lends what it attached: it was asked here, too.)
+ */
+static bool is_writer(const struct file *file)
 {
+	return file->f_mode & FMODE_READ && file->f_mode & FMODE_WRITE;
+}
+
+static long attach(struct file *file, struct diskmap_attach __user *to)
+{
+	struct dmap_file *f = file->private_data;
 	struct dmap_loan *loan = NULL;
 	struct diskmap_attach a;
 	int err;
 
+	if (!is_writer(file))
+		return -EACCES;
+	/* Looked at again with the mutex; but nothing is borrowed in vain. */
+	if (smp_load_acquire(&f->queue))
+		return -EBUSY;
 	if (copy_from_user(&a, to, sizeof(a)))
 		return -EFAULT;
 	if (a.flags || a.buffers_fd < -1 || (a.buffers && a.buffers_fd != -1))
@@ -257,12 +265,15 @@ static long attach(struct dmap_file *f, struct diskmap_attach __user *to)
 	}
 	err = lock_live(f->dev);
 	if (!err) {
-		err = attach_locked(f, &a, loan, to);
+		err = attach_locked(f, &a, loan);
 		unlock(f->dev);
 	}
-	if (err)
+	if (err) {
 		give_back(f->dev, loan);
-	return err;
+		return err;
+	}
+	/* It is attached for good, whether or not it hears of it. */
+	return copy_to_user(to, &a, sizeof(a)) ? -EFAULT : 0;
 }
 
 static long restart(struct dmap_file *f, unsigned long arg)
@@ -280,12 +291,13 @@ static long restart(struct dmap_file *f, unsigned long arg)
 		return err;
 	dmap_queue_set(q, DMAP_QUEUE_HALTED);
 	dmap_queue_delete(dev, q);
-	if (dev->state == DMAP_LIVE) {
+	if (dev->state == DMAP_LIVE)
 		err = dmap_queue_create(dev, q) ? -EIO : 0;
+	/* Both may have cut the disk off; then the queue pair is gone, and stays so. */
+	if (dev->state == DMAP_LIVE)
 		dmap_queue_set(q, err ? DMAP_QUEUE_LOST : DMAP_QUEUE_LIVE);
-	} else {
+	else
 		err = -ENODEV;
-	}
 	unlock(dev);
 	return err;
 }
@@ -296,12 +308,17 @@ static long restart(struct dmap_file *f, unsigned long arg)
 static int dmap_open(struct inode *inode, struct file *file)
 {
 	struct dmap_dev *dev = container_of(inode->i_cdev, struct dmap_dev, cdev);
-	struct dmap_file *f = kzalloc(sizeof(*f), GFP_KERNEL);
+	struct dmap_file *f;
 	int err;
 
+	/* As for /dev/mem, which such a disk is as good as. */
+	if (!dev->confined && !capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return -ENOMEM;
 	f->dev = dev;
+	init_waitqueue_head(&f->wait);
 	f->pid = task_tgid_nr(current);
 	get_task_comm(f->comm, current);
 	err = lock_live(dev);
@@ -338,6 +355,7 @@ static int dmap_release(struct inode *inode, struct file *file)
 		mutex_lock(&dev->mutex);
 		dmap_queue_set(q, DMAP_QUEUE_HALTED);
 		dmap_queue_delete(dev, q);
+		dmap_renew(dev);
 		unlock(dev);
 		clear(q->pool.cpu, q->pool.bytes);
 		clear(dev->buffers.cpu + (size_t)f->buffer_first * dev->buffer_bytes,
@@ -347,7 +365,9 @@ static int dmap_release(struct inode *inode, struct file *file)
 	mutex_lock(&dev->mutex);
 	if (q) {
 		dmap_buffers_give(dev, f->buffer_first, f->buffer_count);
+		dmap_queue_own(q, NULL);
 		dmap_queue_set(q, DMAP_QUEUE_FREE);
+		WRITE_ONCE(dev->attached, dev->attached - 1);
 	}
 	list_del(&f->link);
 	/* Under the mutex: whoever gives the disk back frees it after this. */
@@ -382,7 +402,7 @@ static long dmap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case DISKMAP_IOC_HEALTH:
 		return get_health(f, to);
 	case DISKMAP_IOC_ATTACH:
-		return attach(f, to);
+		return attach(file, to);
 	case DISKMAP_IOC_RESTART:
 		return restart(f, arg);
 	default:
@@ -390,20 +410,7 @@ static long dmap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	}
 }
 
-/* `skip` bytes into the pool. The DMA API takes that from where userspace put its offset. */
-static int map_pool(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
-		    u64 skip)
-{
-	unsigned long pgoff = vma->vm_pgoff;
-	int err;
-
-	vma->vm_pgoff = skip >> PAGE_SHIFT;
-	err = dma_mmap_coherent(&dev->pdev->dev, vma, pool->cpu, pool->bus, pool->bytes);
-	vma->vm_pgoff = pgoff;
-	return err;
-}
-
-/* Takes no mutex: those who hold it copy to user memory. */
+/* Takes no mutex: what a file has does not change once it is attached. */
 static int dmap_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct dmap_file *f = file->private_data;
@@ -424,26 +431,28 @@ static int dmap_mmap(struct file *file, struct vm_area_struct *vma)
 	if (at < q->pool.bytes) {
 		if (bytes > q->pool.bytes - at)
 			return -EINVAL;
-		return map_pool(dev, vma, &q->pool, at);
+		return dmap_pool_map(dev, vma, &q->pool, at);
 	}
 	at -= q->pool.bytes;
 	first = (u64)f->buffer_first * dev->buffer_bytes;
 	size = (u64)f->buffer_count * dev->buffer_bytes;
 	if (at >= size || bytes > size - at)
 		return -EINVAL;
-	return map_pool(dev, vma, &dev->buffers, first + at);
+	return dmap_pool_map(dev, vma, &dev->buffers, first + at);
 }
 
 static __poll_t dmap_poll(struct file *file, poll_table *table)
 {
 	struct dmap_file *f = file->private_data;
-	struct dmap_queue *q = smp_load_acquire(&f->queue);
 	struct dmap_dev *dev = f->dev;
+	struct dmap_queue *q;
 	__poll_t mask = 0;
 
 	poll_wait(file, &dev->events, table);
+	poll_wait(file, &f->wait, table);
+	/* Attaching comes before this or wakes who waits now. */
+	q = smp_load_acquire(&f->queue);
 	if (q) {
-		poll_wait(file, &q->wait, table);
 		mask = dmap_queue_poll(q);
 	} else if (READ_ONCE(dev->state) > DMAP_PAUSED) {
 		mask = EPOLLHUP | EPOLLERR;

@@ -16,6 +16,7 @@
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/security.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -167,6 +168,9 @@ static int map_registers(struct dmap_dev *dev)
 		dev_err(&pdev->dev, "not a controller that works with pages of 4 KiB\n");
 		goto unmap;
 	}
+	/* The smallest queue has two entries (3.1.1), of which one stays empty. */
+	if (!NVME_CAP_MQES(dev->cap))
+		goto unmap;
 	/* The admin queue has a pair of doorbells too. */
 	stride = 4 << NVME_CAP_STRIDE(dev->cap);
 	if (pci_resource_len(pdev, 0) < NVME_REG_DBS + 4 * stride)
@@ -362,7 +366,10 @@ static bool is_acceptable(struct pci_dev *pdev, bool confined)
 			      "(intel_iommu=on, not iommu=pt), or load with unsafe=1\n");
 		return false;
 	}
+	if (security_locked_down(LOCKDOWN_PCI_ACCESS))
+		return false;
 	pci_warn(pdev, "unsafe: whoever may open this disk can read and write all memory\n");
+	add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 	return true;
 }
 
@@ -436,17 +443,25 @@ static void name_users(struct dmap_dev *dev)
 
 	mutex_lock(&dev->mutex);
 	list_for_each_entry(f, &dev->files, link)
+	{
+		if (!f->queue)
+			continue;
 		dev_warn(&dev->device, "cannot be given back before process %d (%s) closes it\n",
 			 f->pid, f->comm);
+	}
 	mutex_unlock(&dev->mutex);
 }
 
-/* Memory is mapped into processes, and their work may be in it: it is not torn from under them. */
+/*
+ * Memory is mapped into processes, and their work may be in it: it is not torn from under them.
+ * Files without a queue pair have nothing, and find `dev` as long as they are open: their cdev
+ * holds it.
+ */
 static void wait_for_users(struct dmap_dev *dev)
 {
-	while (!wait_event_timeout(dev->idle, list_empty(&dev->files), 10 * HZ))
+	while (!wait_event_timeout(dev->idle, !READ_ONCE(dev->attached), 10 * HZ))
 		name_users(dev);
-	/* Whoever emptied the list is done with the device. */
+	/* Whoever was the last is done with the memory. */
 	mutex_lock(&dev->mutex);
 	mutex_unlock(&dev->mutex);
 }
@@ -487,6 +502,7 @@ static void wake(struct pci_dev *pdev)
 	struct dmap_dev *dev = pci_get_drvdata(pdev);
 
 	mutex_lock(&dev->mutex);
+	dev->resets++;
 	dmap_resume(dev);
 	mutex_unlock(&dev->mutex);
 }

@@ -4,6 +4,9 @@
  */
 #include <linux/bitmap.h>
 #include <linux/dma-map-ops.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "dmap.h"
@@ -20,6 +23,59 @@ void dmap_pool_exit(struct dmap_dev *dev, struct dmap_pool *pool)
 	if (pool->cpu)
 		dma_free_coherent(&dev->pdev->dev, pool->bytes, pool->cpu, pool->bus);
 	pool->cpu = NULL;
+}
+
+/* By the DMA API, which takes how much is skipped from where userspace put its offset. */
+static int map_whole(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		     size_t skip)
+{
+	unsigned long pgoff = vma->vm_pgoff;
+	int err;
+
+	vma->vm_pgoff = skip >> PAGE_SHIFT;
+	err = dma_mmap_coherent(&dev->pdev->dev, vma, pool->cpu, pool->bus, pool->bytes);
+	vma->vm_pgoff = pgoff;
+	return err;
+}
+
+static int map_scattered(struct dmap_dev *dev, struct vm_area_struct *vma, const void *from)
+{
+	unsigned long at, bytes;
+	int err = 0;
+
+	if (!dev_is_dma_coherent(&dev->pdev->dev))
+		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+	for (at = vma->vm_start; at < vma->vm_end && !err; at += bytes, from += bytes) {
+		unsigned long frame = vmalloc_to_pfn(from);
+
+		bytes = PAGE_SIZE;
+		while (bytes < vma->vm_end - at &&
+		       vmalloc_to_pfn(from + bytes) == frame + (bytes >> PAGE_SHIFT))
+			bytes += PAGE_SIZE;
+		err = remap_pfn_range(vma, at, frame, bytes, vma->vm_page_prot);
+		cond_resched();
+	}
+	return err;
+}
+
+/*
+ * Pages are mapped by their numbers, so that nobody can get a reference to one (vmsplice, a
+ * registered buffer, direct I/O of a process that was killed) and still see it when the file is
+ * released and the page is somebody else's. What is in many pieces behind an IOMMU, the DMA API
+ * would map otherwise.
+ */
+int dmap_pool_map(struct dmap_dev *dev, struct vm_area_struct *vma, struct dmap_pool *pool,
+		  size_t skip)
+{
+	int err;
+
+	if (is_vmalloc_addr(pool->cpu))
+		err = map_scattered(dev, vma, pool->cpu + skip);
+	else
+		err = map_whole(dev, vma, pool, skip);
+	if (!err && !(vma->vm_flags & VM_PFNMAP))
+		err = -EOPNOTSUPP;
+	return err;
 }
 
 int dmap_buffers_take(struct dmap_dev *dev, u32 count, u32 *first)
@@ -68,7 +124,7 @@ static int table_of_buffers(struct sg_table *table, struct dmap_dev *owner, size
 	err = dma_get_sgtable(&owner->pdev->dev, &whole, pool->cpu, pool->bus, pool->bytes);
 	if (err)
 		return -EOPNOTSUPP;
-	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(count, sizeof(*pages), GFP_KERNEL_ACCOUNT);
 	if (!pages) {
 		err = -ENOMEM;
 		goto free_whole;
@@ -79,12 +135,31 @@ static int table_of_buffers(struct sg_table *table, struct dmap_dev *owner, size
 		if (n == count)
 			break;
 	}
-	err = n == count ? sg_alloc_table_from_pages(table, pages, count, 0, bytes, GFP_KERNEL)
-			 : -EOPNOTSUPP;
+	err = n == count
+		      ? sg_alloc_table_from_pages(table, pages, count, 0, bytes, GFP_KERNEL_ACCOUNT)
+		      : -EOPNOTSUPP;
 	kvfree(pages);
 free_whole:
 	sg_free_table(&whole);
 	return err;
+}
+
+/* Whether the disk sees it all in one piece. A segment is shorter than 4 GiB; there may be many. */
+static bool is_one_piece(struct sg_table *table, size_t bytes)
+{
+	dma_addr_t next = sg_dma_address(table->sgl);
+	struct scatterlist *sg;
+	size_t total = 0;
+	int i;
+
+	for_each_sgtable_dma_sg(table, sg, i)
+	{
+		if (sg_dma_address(sg) != next)
+			return false;
+		next += sg_dma_len(sg);
+		total += sg_dma_len(sg);
+	}
+	return total == bytes;
 }
 
 int dmap_loan_init(struct dmap_dev *dev, struct dmap_loan *loan, struct dmap_dev *owner, u32 first,
@@ -107,8 +182,8 @@ int dmap_loan_init(struct dmap_dev *dev, struct dmap_loan *loan, struct dmap_dev
 	 * which nobody would do. (With an IOMMU, older kernels say on principle that maintenance is
 	 * needed, and whole pages are not copied.)
 	 */
-	if (loan->table.nents != 1 || sg_dma_len(loan->table.sgl) != bytes ||
-	    !dev_is_dma_coherent(dma) || (!dev->confined && dma_need_sync(dma, *bus))) {
+	if (!is_one_piece(&loan->table, bytes) || !dev_is_dma_coherent(dma) ||
+	    (!dev->confined && dma_need_sync(dma, *bus))) {
 		err = -EOPNOTSUPP;
 		goto unmap;
 	}
@@ -139,6 +214,25 @@ static int count_device(struct device *dev, void *count)
 	return 0;
 }
 
+/* Firmware has the IOMMU let some devices through to memory that it keeps for them. */
+static bool has_windows(struct iommu_group *group)
+{
+	struct iommu_resv_region *region, *next;
+	bool found = false;
+	LIST_HEAD(regions);
+
+	if (iommu_get_group_resv_regions(group, &regions))
+		found = true; /* perhaps */
+	list_for_each_entry_safe(region, next, &regions, list)
+	{
+		if (region->type == IOMMU_RESV_DIRECT ||
+		    region->type == IOMMU_RESV_DIRECT_RELAXABLE)
+			found = true;
+		kfree(region);
+	}
+	return found;
+}
+
 bool dmap_is_confined(struct pci_dev *pdev)
 {
 	struct iommu_domain *domain = iommu_get_domain_for_dev(&pdev->dev);
@@ -151,7 +245,7 @@ bool dmap_is_confined(struct pci_dev *pdev)
 	iommu_group_for_each_dev(group, &devices, count_device);
 	/* Translated by the DMA API's own domain, not by identity, and with nobody else in it. */
 	confined = domain && (domain->type & __IOMMU_DOMAIN_DMA_API) && devices == 1 &&
-		   dmap_msi_isolated(&pdev->dev, group);
+		   dmap_msi_isolated(&pdev->dev, group) && !has_windows(group);
 	iommu_group_put(group);
 	return confined;
 }

@@ -18,7 +18,6 @@ int dmap_queue_init(struct dmap_dev *dev, struct dmap_queue *q, u16 id)
 	if (err)
 		return err;
 	spin_lock_init(&q->lock);
-	init_waitqueue_head(&q->wait);
 	q->state = DMAP_QUEUE_FREE;
 	q->id = id;
 	q->entries = dev->entries;
@@ -84,6 +83,7 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q)
 	if (err)
 		return err;
 	q->created = true;
+	dev->used = true;
 	err = create_sq(dev, q);
 	if (err)
 		dmap_queue_delete(dev, q);
@@ -92,6 +92,7 @@ int dmap_queue_create(struct dmap_dev *dev, struct dmap_queue *q)
 
 void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q)
 {
+	int strays = atomic_read(&dev->strays);
 	int err;
 
 	if (!q->created)
@@ -107,11 +108,27 @@ void dmap_queue_delete(struct dmap_dev *dev, struct dmap_queue *q)
 		err = delete_one(dev, nvme_admin_delete_cq, q->id);
 	if (err)
 		dmap_reset(dev, "a queue pair could not be deleted");
+	/* Then who said that it is deleted may have been a process, through the disk. */
+	else if (atomic_read(&dev->strays) != strays)
+		dmap_reset(dev, "an answer that nothing asked for");
 	q->created = false;
+}
+
+/* The interrupt holds the same lock as long as it wakes: a file that is not the queue pair's any
+ * more can be freed. */
+void dmap_queue_own(struct dmap_queue *q, wait_queue_head_t *wait)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&q->vector->lock, flags);
+	q->wait = wait;
+	spin_unlock_irqrestore(&q->vector->lock, flags);
 }
 
 void dmap_queue_set(struct dmap_queue *q, enum dmap_queue_state state)
 {
+	unsigned long flags;
+
 	spin_lock(&q->lock);
 	q->state = state;
 	if (state == DMAP_QUEUE_LIVE) {
@@ -120,7 +137,10 @@ void dmap_queue_set(struct dmap_queue *q, enum dmap_queue_state state)
 		q->phase = 1;
 	}
 	spin_unlock(&q->lock);
-	wake_up_interruptible_all(&q->wait);
+	spin_lock_irqsave(&q->vector->lock, flags);
+	if (q->wait)
+		wake_up_interruptible_all(q->wait);
+	spin_unlock_irqrestore(&q->vector->lock, flags);
 }
 
 /* --- at its doorbells ---------------------------------------------------------------------------
@@ -195,23 +215,21 @@ irqreturn_t dmap_interrupt(int irq, void *data)
 	struct dmap_dev *dev = vector->dev;
 	unsigned int i;
 
-	if (vector->index) {
-		spin_lock(&vector->lock);
-		if (vector->armed) {
-			vector->armed = false;
-			disable_irq_nosync(vector->irq);
-		}
-		spin_unlock(&vector->lock);
-	} else {
+	if (!vector->index)
 		dmap_admin_reap(dev);
+	spin_lock(&vector->lock);
+	if (vector->index && vector->armed) {
+		vector->armed = false;
+		disable_irq_nosync(vector->irq);
 	}
 	for (i = 0; i < dev->queue_count; i++) {
 		struct dmap_queue *q = &dev->queues[i];
 
 		/* Before it is set up, a queue pair has no vector. */
-		if (smp_load_acquire(&q->vector) == vector)
-			wake_up_interruptible_poll(&q->wait, EPOLLIN | EPOLLRDNORM);
+		if (smp_load_acquire(&q->vector) == vector && q->wait)
+			wake_up_interruptible_poll(q->wait, EPOLLIN | EPOLLRDNORM);
 	}
+	spin_unlock(&vector->lock);
 	return IRQ_HANDLED;
 }
 
@@ -239,7 +257,7 @@ static __poll_t poll_once(struct dmap_queue *q)
 	return mask;
 }
 
-/* The caller is on q->wait already: a completion that comes between the two looks is seen by the
+/* The caller waits already: a completion that comes between the two looks is seen by the
  * second, one that comes after it finds the interrupt switched on. */
 __poll_t dmap_queue_poll(struct dmap_queue *q)
 {

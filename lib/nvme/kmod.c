@@ -235,6 +235,8 @@ static int attach_fault(const struct kmod *k, int error, size_t bytes, char *why
         what = "there is no such disk: atlas disk list shows them";
     else if (error == -EACCES)
         what = "it is somebody else's: change its owner, or run as root";
+    else if (error == -EPERM)
+        what = "no IOMMU confines it, so that using it takes CAP_SYS_RAWIO";
     else if (error == -EBUSY)
         what = "all of its queue pairs are taken: end who uses them";
     else if (error == -EOPNOTSUPP)

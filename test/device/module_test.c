@@ -6,10 +6,11 @@
  *     module_test load-module FILE [PARAM]   what insmod does, and rmmod
  *     module_test unload-module
  *     module_test CASE DEVICE...             /dev/diskmap0 is disk 0; see `cases` below
+ *
+ * Here are the cases of processes that mean well and of disks that do not; module_misuse.c has
+ * those of processes that do not.
  */
-#include "raw.h"
-
-#include "base/rand.h"
+#include "module_test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,13 +25,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BUFFERS 256u
+int failures;
 
-static int failures;
-
-static bool report(bool good, const char *fmt, ...) printf_like(2, 3);
-
-static bool report(bool good, const char *fmt, ...)
+bool report(bool good, const char *fmt, ...)
 {
     va_list args;
 
@@ -49,7 +46,7 @@ static uint32_t disk_number(const char *path)
     return (uint32_t)strtoul(path + strcspn(path, "0123456789"), NULL, 10);
 }
 
-static void open_or_exit(struct raw *raw, const char *path, uint32_t buffers)
+void open_or_exit(struct raw *raw, const char *path, uint32_t buffers)
 {
     int error = raw_open(raw, path, buffers, -1);
 
@@ -73,8 +70,7 @@ static uint32_t *shared_generations(uint32_t sectors)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* One command, asleep. Its status, or -1: it did not end. */
-static int run_one(struct raw *raw, uint8_t opcode, uint64_t lba, uint64_t bus, uint32_t bytes)
+int run_one(struct raw *raw, uint8_t opcode, uint64_t lba, uint64_t bus, uint32_t bytes)
 {
     struct raw_completion completion = {0};
     int status = -1;
@@ -120,8 +116,7 @@ static struct raw_load load_of(struct raw *raw, const char *path, uint32_t *gene
                              .seed = 1};
 }
 
-/* A queue pair that has just been attached, or that has been through something, does all this. */
-static bool exercise(struct raw *raw, const char *path, const char *name)
+bool exercise(struct raw *raw, const char *path, const char *name)
 {
     uint32_t *generations = shared_generations(disk_sectors(raw));
     struct raw_load load = load_of(raw, path, generations);
@@ -395,10 +390,7 @@ static void case_reset(char **paths, int count)
 /* --- a controller in trouble -------------------------------------------------------------------
  */
 
-#define REGISTER_CC 0x14
-
-/* Its registers, behind the module's back. */
-static volatile uint32_t *registers(const struct raw *raw)
+volatile uint32_t *registers(const struct raw *raw)
 {
     char path[128];
     void *p = MAP_FAILED;
@@ -557,7 +549,7 @@ static void case_borrow(char **paths, int count)
 static void case_gone(char **paths, int count)
 {
     const char *driver = "/sys/bus/pci/drivers/diskmap/unbind";
-    struct raw raw;
+    struct raw raw, watcher = {.fd = open(paths[0], O_RDONLY | O_CLOEXEC)};
     int status;
     pid_t pid;
 
@@ -578,171 +570,13 @@ static void case_gone(char **paths, int count)
     memset(raw.queues, 0x5a, raw.at.queues_bytes);
     report(waitpid(pid, &status, WNOHANG) == 0, "memory is still there, and whoever took it waits");
     raw_close(&raw);
-    report(waitpid(pid, &status, 0) == pid && status == 0, "until it is closed");
+    report(waitpid(pid, &status, 0) == pid && status == 0,
+           "until it is closed; a file that only watches is not waited for");
+    report(polls(&watcher, POLLHUP, 0) && ioctl(watcher.fd, DISKMAP_IOC_INFO, &raw.info) < 0 &&
+               errno == ENODEV,
+           "and is told, too");
+    close(watcher.fd);
     report(raw_open(&raw, paths[0], 0, -1) == -ENOENT, "then the device is gone");
-}
-
-/* --- arguments ---------------------------------------------------------------------------------
- */
-
-static int attach_error(const char *path, struct diskmap_attach at)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC), error;
-
-    error = ioctl(fd, DISKMAP_IOC_ATTACH, &at) ? errno : 0;
-    close(fd);
-    return error;
-}
-
-static bool map_fails(struct raw *raw, size_t bytes, uint64_t offset, int flags)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, raw->fd, (off_t)offset);
-
-    if (p != MAP_FAILED)
-        munmap(p, bytes);
-    return p == MAP_FAILED;
-}
-
-static void refuse_attach(const char *path, const struct raw *raw)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct diskmap_attach at = {.buffers_fd = -1};
-
-    at.queue_pair = raw->info.queue_pairs + 1;
-    report(attach_error(path, at) == EINVAL, "a queue pair beyond the last is refused");
-    at.queue_pair = raw->at.queue_pair;
-    report(attach_error(path, at) == EBUSY, "a queue pair that is taken is refused");
-    at = (struct diskmap_attach){.buffers_fd = -1, .flags = 1};
-    report(attach_error(path, at) == EINVAL, "an unknown flag is refused");
-    at = (struct diskmap_attach){.buffers = UINT32_MAX, .buffers_fd = -1};
-    report(attach_error(path, at) == ENOMEM, "more buffers than there are are refused");
-    at = (struct diskmap_attach){.buffers_fd = null};
-    report(attach_error(path, at) == EINVAL, "buffers of /dev/null are refused");
-    at.buffers_fd = 1000;
-    report(attach_error(path, at) == EBADF, "buffers of no file are refused");
-    at = (struct diskmap_attach){.buffers = 1, .buffers_fd = raw->fd};
-    report(attach_error(path, at) == EINVAL, "buffers of its own and of another are refused");
-    at = (struct diskmap_attach){.buffers_fd = -2};
-    report(attach_error(path, at) == EINVAL, "a negative file is refused");
-    close(null);
-}
-
-static void refuse_rings(struct raw *raw)
-{
-    static const unsigned long bad[] = {256, 257, 65535, 65536, 1ul << 32, -1ul};
-    bool good = true;
-
-    for (size_t i = 0; i < array_len(bad); i++)
-        good = good && ioctl(raw->fd, DISKMAP_IOC_RING_SQ, bad[i]) < 0 && errno == EINVAL &&
-               ioctl(raw->fd, DISKMAP_IOC_RING_CQ, bad[i]) < 0 && errno == EINVAL;
-    report(good, "what is no index of a queue is not rung");
-    report(ioctl(raw->fd, DISKMAP_IOC_RESTART, 1) < 0 && errno == EINVAL,
-           "an argument to RESTART is refused");
-}
-
-static void case_refused(char **paths, int count)
-{
-    struct diskmap_namespace ns = {.index = 1000};
-    struct raw raw;
-    uint64_t end;
-    int fd;
-
-    open_or_exit(&raw, paths[0], BUFFERS);
-    refuse_attach(paths[0], &raw);
-    refuse_rings(&raw);
-    raw.at.queue_pair = DISKMAP_ANY;
-    report(ioctl(raw.fd, DISKMAP_IOC_ATTACH, &raw.at) < 0 && errno == EBUSY,
-           "a file has one queue pair");
-    report(ioctl(raw.fd, DISKMAP_IOC_NAMESPACE, &ns) < 0 && errno == EINVAL,
-           "a namespace that is not there is refused");
-    report(ioctl(raw.fd, DISKMAP_IOC_INFO, (void *)8) < 0 && errno == EFAULT &&
-               ioctl(raw.fd, DISKMAP_IOC_HEALTH, (void *)-8) < 0 && errno == EFAULT,
-           "a pointer to nothing is refused");
-    end = raw.at.buffers_offset + raw.at.buffers_bytes;
-    report(
-        map_fails(&raw, 4096, end, MAP_SHARED) && map_fails(&raw, 8192, end - 4096, MAP_SHARED) &&
-            map_fails(&raw, 8192, raw.at.queues_bytes - 4096, MAP_SHARED) &&
-            map_fails(&raw, 4096, 1ull << 62, MAP_SHARED) && map_fails(&raw, 4096, 0, MAP_PRIVATE),
-        "memory of others cannot be mapped, nor privately");
-    fd = open(paths[0], O_RDWR | O_CLOEXEC);
-    report(ioctl(fd, DISKMAP_IOC_RING_SQ, 1) < 0 && errno == ENXIO &&
-               ioctl(fd, DISKMAP_IOC_RESTART, 0) < 0 && errno == ENXIO &&
-               mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED && errno == ENXIO,
-           "without a queue pair there is nothing to ring or to map");
-    close(fd);
-    exercise(&raw, paths[0], "after refusals");
-    raw_close(&raw);
-}
-
-static unsigned long draw_command(struct rand *rand)
-{
-    static const unsigned long known[] = {
-        DISKMAP_IOC_INFO,    DISKMAP_IOC_NAMESPACE, DISKMAP_IOC_HEALTH, DISKMAP_IOC_ATTACH,
-        DISKMAP_IOC_RING_SQ, DISKMAP_IOC_RING_CQ,   DISKMAP_IOC_RESTART};
-    unsigned long command = known[rand_below(rand, array_len(known))];
-
-    // Now and then another size, direction or number.
-    return rand_chance(rand, 0.1) ? command ^ 1ul << rand_below(rand, 32) : command;
-}
-
-/* An argument that may be a number, or point to something with edges in it. */
-static unsigned long draw_argument(struct rand *rand, uint32_t *memory, size_t words, int fd)
-{
-    static const uint32_t edges[] = {0,           1,          2,          255,  256,   0x7fffffff,
-                                     0x80000000u, UINT32_MAX, UINT32_MAX, 4096, 65536, 3};
-
-    for (size_t i = 0; i < words; i++)
-        memory[i] = rand_chance(rand, 0.3) ? (uint32_t)rand_below(rand, UINT32_MAX)
-                                           : edges[rand_below(rand, array_len(edges))];
-    if (rand_chance(rand, 0.3))
-        memory[2] = (uint32_t)fd; // diskmap_attach.buffers_fd
-    switch (rand_below(rand, 8)) {
-    case 0:
-        return edges[rand_below(rand, array_len(edges))];
-    case 1:
-        return rand_below(rand, 300);
-    case 2:
-        return (unsigned long)rand_below(rand, UINT64_MAX);
-    case 3: // crosses into a page that is not there
-        return (unsigned long)memory + PAGE_BYTES - rand_below(rand, 16) * 4;
-    default:
-        return (unsigned long)memory;
-    }
-}
-
-/* Whatever is said in an ioctl: nothing but an errno comes of it, and others are not disturbed. */
-static void case_fuzz(char **paths, int count)
-{
-    uint32_t *memory =
-        mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    uint64_t deadline = raw_now_ns() + 4 * NS_PER_S, calls = 0, accepted = 0;
-    struct rand rand;
-    struct raw raw;
-    int fd = -1;
-    pid_t pid;
-
-    mprotect((char *)memory + PAGE_BYTES, PAGE_BYTES, PROT_NONE);
-    open_or_exit(&raw, paths[0], BUFFERS);
-    pid = fork();
-    if (pid == 0) {
-        rand_seed(&rand, 1);
-        for (; raw_now_ns() < deadline; calls++) {
-            if (fd < 0 || rand_chance(&rand, 0.02)) {
-                close(fd);
-                fd = open(paths[0], O_RDWR | O_CLOEXEC);
-            }
-            accepted +=
-                ioctl(fd, draw_command(&rand),
-                      draw_argument(&rand, memory, 24, rand_chance(&rand, 0.5) ? raw.fd : fd)) == 0;
-        }
-        report(calls > 1000 && accepted > 100, "%llu ioctls were drawn, %llu of them accepted",
-               (unsigned long long)calls, (unsigned long long)accepted);
-        _exit(failures);
-    }
-    while (waitpid(pid, &failures, WNOHANG) == 0 &&
-           exercise(&raw, paths[0], "beside others who say anything"))
-        ;
-    raw_close(&raw);
 }
 
 /* --- main --------------------------------------------------------------------------------------
@@ -757,7 +591,9 @@ static const struct {
     {"killed", case_killed, 1},   {"stray", case_stray, 1},       {"restart", case_restart, 1},
     {"reset", case_reset, 1},     {"borrow", case_borrow, 2},     {"gone", case_gone, 1},
     {"refused", case_refused, 1}, {"fuzz", case_fuzz, 1},         {"trouble", case_trouble, 1},
-    {"dead", case_dead, 1},       {"vanished", case_vanished, 2},
+    {"dead", case_dead, 1},       {"vanished", case_vanished, 2}, {"pinned", case_pinned, 1},
+    {"watched", case_watched, 1}, {"held", case_held, 1},         {"renewed", case_renewed, 1},
+    {"rawio", case_rawio, 1},
 };
 
 static int load_module(const char *path, const char *parameters)

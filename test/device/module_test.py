@@ -2,8 +2,8 @@
 """diskmap.ko, driven by hand, in a virtual machine with two disks and an IOMMU.
 
 It is built here, for the kernel that the machine boots; a warning of the compiler is a failure. The
-cases of module_test.c run in one guest, one after the other; a second guest, without an IOMMU, sees
-the module refuse to take a disk.
+cases of module_test.c and module_misuse.c run in one guest, one after the other; a second guest,
+without an IOMMU, sees the module refuse to take a disk.
 """
 import os
 import subprocess
@@ -42,6 +42,10 @@ $test borrow $1 $2 || exit # first, since it wants to know what is on a disk
 $test attach $1 $2 || exit
 $test reattach $1 || exit
 $test refused $1 || exit
+$test pinned $1 || exit
+$test watched $1 || exit
+$test held $1 || exit
+$test renewed $1 || exit
 $test together $1 || exit
 $test killed $1 || exit
 $test restart $1 || exit
@@ -93,7 +97,11 @@ echo 256 >/sys/module/diskmap/parameters/buffers
 echo %(disk)s >/sys/bus/pci/drivers_probe
 [ "$(cat /sys/class/diskmap/diskmap0/confined)" = 0 ]
 holds 'and taken when told to'
+[ $(($(cat /proc/sys/kernel/tainted) & 64)) = 64 ]
+holds 'which the kernel does not forget'
 $test reattach /dev/diskmap0 || exit
+$test pinned /dev/diskmap0 || exit
+$test rawio /dev/diskmap0 || exit
 '''
 
 

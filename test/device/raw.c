@@ -66,12 +66,16 @@ static int map_areas(struct raw *raw)
 
 int raw_open(struct raw *raw, const char *path, uint32_t buffers, int buffers_fd)
 {
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    return fd < 0 ? -errno : raw_attach(raw, fd, buffers, buffers_fd);
+}
+
+int raw_attach(struct raw *raw, int fd, uint32_t buffers, int buffers_fd)
+{
     int error;
 
-    *raw = (struct raw){.at = {.buffers = buffers, .buffers_fd = buffers_fd}};
-    raw->fd = open(path, O_RDWR | O_CLOEXEC);
-    if (raw->fd < 0)
-        return -errno;
+    *raw = (struct raw){.fd = fd, .at = {.buffers = buffers, .buffers_fd = buffers_fd}};
     if (ioctl(raw->fd, DISKMAP_IOC_INFO, &raw->info) ||
         ioctl(raw->fd, DISKMAP_IOC_NAMESPACE, &raw->ns) ||
         ioctl(raw->fd, DISKMAP_IOC_ATTACH, &raw->at)) {

@@ -38,6 +38,8 @@ uint64_t raw_now_ns(void);
 /* Opens the device and attaches a queue pair with `buffers` buffers, or with those of another file.
  * 0 or -errno; then nothing is left to be closed. */
 int raw_open(struct raw *raw, const char *path, uint32_t buffers, int buffers_fd);
+/* The same with a device that is open. */
+int raw_attach(struct raw *raw, int fd, uint32_t buffers, int buffers_fd);
 void raw_close(struct raw *raw);
 /* The indices begin anew, as after DISKMAP_IOC_RESTART. */
 void raw_rewind(struct raw *raw);
