@@ -92,6 +92,8 @@ must_check int nvme_device_open(struct device **out, const struct diskmap_set *s
                                 const struct diskmap_config *config, char *why, size_t why_bytes);
 /* The most that it takes of the arena. */
 size_t nvme_device_bytes(const struct diskmap_set *set, uint32_t depth);
+/* What its `fd` is when there is nothing yet; -1: there is only looking. */
+int nvme_device_wait_fd(const struct device *dev);
 /* Disks that this one was the first to find lost; and what there is to say of them since the last
  * time that it was asked, or false. */
 uint32_t nvme_device_lost(const struct device *dev);
