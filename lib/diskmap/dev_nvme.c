@@ -177,6 +177,16 @@ static uint32_t nvme_device_reap(struct device *dev, struct diskmap_read **done,
 
 /* --- sleeping --------------------------------------------------------------------------------- */
 
+/* The descriptor of a queue pair that is lost may be readable for good. */
+static void lane_leave(struct nvme *n, struct lane *lane)
+{
+    if (n->epoll)
+        (void)epoll_ctl(n->wait_fd, EPOLL_CTL_DEL, lane->fd, NULL);
+    else
+        n->wait_fd = -1;
+    lane->fd = -1;
+}
+
 /*
  * Interrupts that have been are forgotten first and completions are looked for then: whatever comes
  * after that look makes the descriptor readable again. The look is needed without any, too: another
@@ -195,6 +205,8 @@ static int nvme_device_fd(struct device *dev)
         if (nvme_peek_completions(lane->qpair) || nvme_sqsync(lane->qpair) ||
             nvme_ctrlr_next_ns(lane->controller->ctrlr) == 0)
             return n->ready_fd;
+        if (unlikely(lane->fd >= 0 && nvme_fd(lane->qpair) < 0))
+            lane_leave(n, lane);
     }
     return n->done_first ? n->ready_fd : n->wait_fd;
 }

@@ -262,6 +262,41 @@ static void the_others_go_on(void **state)
     worker_end(&w);
 }
 
+/* The descriptor of a disk that is gone is readable for good: nobody waits for it any more. */
+static void a_lost_disk_wakes_nobody(void **state)
+{
+    static const char *const options[][DISKS] = {{"file", "file", ",remove=10s", "file"},
+                                                 {"", "", ",remove=10s", ""}};
+
+    for (size_t i = 0; i < array_len(options); i++) {
+        struct controller *c;
+        uint64_t one = 1;
+        int lane_fd;
+        struct worker w;
+        struct pollfd p = {.events = POLLIN};
+
+        assert_int_equal(disks_begin(&w, options[i]), 0);
+        // Of the queue pair that is the worker's next.
+        c = controller_at(&w, 2);
+        assert_int_equal(controller_qpair_get(c), 0);
+        lane_fd = nvme_fd(c->qpair);
+        controller_qpair_put(c);
+        worker_open(&w, 64, NULL);
+        assert_int_equal(worker_read(&w, find(&w, 2, 0), 0, 5000, NULL), 0);
+        p.fd = diskmap_fd(w.dm);
+        assert_int_equal(write(lane_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(poll(&p, 1, 0), 1);
+        worker_move(&w, worker_now(&w) + 20 * NS_PER_S);
+        (void)read_all(&w, OUTCOMES, 9);
+        assert_int_equal(diskmap_stats(w.dm)->disks_lost, 1);
+        p.fd = diskmap_fd(w.dm);
+        assert_int_equal(write(lane_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(poll(&p, 1, 0), 0);
+        assert_true(p.fd >= 0); // for the others
+        worker_end(&w);
+    }
+}
+
 static void a_namespace_may_disappear(void **state)
 {
     static const char *const options[DISKS] = {"", "", "", ""};
@@ -413,6 +448,7 @@ int main(void)
         cmocka_unit_test(several_disks_are_read_at_once),
         cmocka_unit_test(disks_and_files_are_one_set),
         cmocka_unit_test(the_others_go_on),
+        cmocka_unit_test(a_lost_disk_wakes_nobody),
         cmocka_unit_test(a_namespace_may_disappear),
         cmocka_unit_test(stuck_commands_end),
         cmocka_unit_test(a_worker_without_a_queue_pair_is_told),

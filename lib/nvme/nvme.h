@@ -202,7 +202,8 @@ uint32_t nvme_peek_completions(struct nvme_qpair *ioqp);
 uint32_t nvme_consume_completions(struct nvme_qpair *ioqp, uint32_t max);
 /* Requests accepted and not ended. */
 uint32_t nvme_outstanding(const struct nvme_qpair *ioqp);
-/* Readable after an interrupt (read 8 bytes, whatever comes of it, and peek); -1: to be polled. */
+/* Readable after an interrupt (read 8 bytes, whatever comes of it, and peek); -1: to be polled, or
+ * it is lost, after which one that was had before is not to be waited for any more. */
 int nvme_fd(const struct nvme_qpair *ioqp);
 
 #define NVME_QPAIR_STATS(X, t)                                                                     \

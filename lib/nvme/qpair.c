@@ -398,6 +398,8 @@ uint32_t nvme_outstanding(const struct nvme_qpair *qp)
 
 int nvme_fd(const struct nvme_qpair *qp)
 {
+    if (unlikely(qp->seen == QPAIR_LOST))
+        return -1;
     return qp->ring.access->ops->fd(qp->ring.access, qp->number);
 }
 
