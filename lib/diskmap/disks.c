@@ -204,6 +204,27 @@ static int vfio_open(struct controller *c, const struct disk_spec *spec, char *w
     return rc;
 }
 
+/* The module gives queue pairs to several processes, one of which may change the disk. */
+static int kmod_lock(struct controller *c, const struct disk_spec *spec, char *why,
+                     size_t why_bytes)
+{
+    const char *what = "there is no such disk: atlas disk list shows them";
+    char path[DISK_NAME_BYTES + 8];
+
+    snprintf(path, sizeof(path), "%s%s", strchr(spec->where, '/') ? "" : "/dev/", spec->where);
+    c->fd = medium_node_open(path, c->writable);
+    if (c->fd >= 0)
+        return 0;
+    if (c->fd == -EBUSY)
+        what = "another process is changing it; try again when that has ended";
+    else if (c->fd == -EACCES || c->fd == -EPERM)
+        what = "it is somebody else's: change its owner, or run as root";
+    else if (c->fd != -ENOENT && c->fd != -ENXIO)
+        what = strerror(-c->fd);
+    snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
+    return c->fd;
+}
+
 /* The module's buffers can be lent from one disk to others: all of them use the first one's. They
  * have to be asked for at once, for all workers and a few more disks. */
 static int kmod_open(struct controller *c, const struct disk_spec *spec, char *why,
@@ -212,8 +233,10 @@ static int kmod_open(struct controller *c, const struct disk_spec *spec, char *w
     const struct diskmap_disks_config *config = &c->disks->config;
     struct nvme_kmod_config kmod = {.name = spec->where};
     char what[192];
-    int rc;
+    int rc = kmod_lock(c, spec, why, why_bytes);
 
+    if (rc)
+        return rc;
     for (struct controller *other = c->disks->first; other; other = other->next)
         if (other->memory && other->lender == other)
             c->lender = other;
