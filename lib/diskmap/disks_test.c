@@ -136,6 +136,18 @@ static void bad_disks_are_told(void **state)
     worker_end(&w);
 }
 
+static void who_is_told_to_end_does_not_wait(void **state)
+{
+    struct worker w;
+
+    worker_dir(&w);
+    w.told_to_end = true;
+    assert_null(disk_medium(&w, ",size=4M,ready=never"));
+    assert_non_null(strstr(w.why, "interrupted"));
+    assert_true(worker_now(&w) < NS_PER_S + 10 * NS_PER_MS);
+    worker_end(&w);
+}
+
 static void without_a_clock_there_are_no_disks(void **state)
 {
     const char *specs[] = {"vfio:0000:01:00.0"};
@@ -284,6 +296,7 @@ int main(void)
         cmocka_unit_test(specs_are_values),
         cmocka_unit_test(wrong_specs_are_refused),
         cmocka_unit_test(bad_disks_are_told),
+        cmocka_unit_test(who_is_told_to_end_does_not_wait),
         cmocka_unit_test(without_a_clock_there_are_no_disks),
         cmocka_unit_test(what_is_foreign_is_no_volume),
         cmocka_unit_test_prestate(what_is_written_is_read, (void *)(uintptr_t) ",size=8M"),
