@@ -114,16 +114,29 @@ static int hand_over(const struct disk_function *disk, const char *driver)
     return error ? error : sysfs_write("/sys/bus/pci/drivers_probe", disk->bdf);
 }
 
+/* As it is to be written to restore it. */
+static void override_read(const char *bdf, char *out, size_t bytes)
+{
+    char path[DISK_PATH_BYTES], driver[DISK_NAME_BYTES];
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
+    // What the kernel says of one that is not set.
+    if (!disk_read(path, driver, sizeof(driver)) || strcmp(driver, "(null)") == 0)
+        driver[0] = '\0';
+    snprintf(out, bytes, "%.30s" NO_OVERRIDE, driver);
+}
+
 /* `driver`: "" for the kernel's own. True: it has it now. */
 static bool change(const struct disk_function *disk, const char *driver)
 {
     const char *wanted = driver[0] ? driver : DISK_DRIVER_KERNEL;
-    char now[DISK_NAME_BYTES];
+    char now[DISK_NAME_BYTES], before[DISK_NAME_BYTES];
     struct held held;
     int error;
 
     if (disk_uses(disk, say_use, (void *)disk) || !hold(disk, &held))
         return false;
+    override_read(disk->bdf, before, sizeof(before));
     error = hand_over(disk, driver);
     release(&held);
     driver_of(disk->bdf, now, sizeof(now));
@@ -134,7 +147,7 @@ static bool change(const struct disk_function *disk, const char *driver)
                   error == -EACCES || error == -EPERM ? " (are you root?)" : "");
     else
         log_error("%s did not take %s: dmesg says why", wanted, disk->bdf);
-    // Where nobody has it, whoever had it gets it back; an override that stood before is lost.
+    // Where nobody has it, whoever had it gets it back.
     if (!now[0] && disk->driver[0]) {
         struct disk_function nobodys = *disk;
 
@@ -142,6 +155,8 @@ static bool change(const struct disk_function *disk, const char *driver)
         if (hand_over(&nobodys, strcmp(disk->driver, DISK_DRIVER_KERNEL) ? disk->driver : ""))
             log_error("%s belongs to no driver now", disk->bdf);
     }
+    // Otherwise the next who looks for its driver would meet the one that it was not to have.
+    (void)function_write(disk->bdf, "driver_override", before);
     return false;
 }
 

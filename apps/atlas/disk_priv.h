@@ -26,6 +26,7 @@ struct disk_function {
     char serial[24];
     char blocks[DISK_NAMESPACES_MAX][DISK_NAME_BYTES]; /* nvme0n1: block devices, if there are */
     uint32_t block_count;
+    bool has_more;  /* than these */
     uint64_t bytes; /* of them together */
 };
 
@@ -43,7 +44,8 @@ int disk_info(int argc, char **argv);
 int disk_bind(int argc, char **argv);
 int disk_unbind(int argc, char **argv);
 
-/* The first line of a file, without what is blank at its ends. False: it cannot be read. */
+/* The first line of a file, what is printable of it, without what is blank at its end. False: it
+ * cannot be read. */
 bool disk_read(const char *path, char *out, size_t bytes);
 /* The last part of what a link points to. */
 bool disk_link(const char *path, char *out, size_t bytes);

@@ -25,6 +25,10 @@ bool disk_read(const char *path, char *out, size_t bytes)
         close(fd);
     out[n > 0 ? n : 0] = '\0';
     out[strcspn(out, "\n")] = '\0';
+    // Disks and processes name themselves; a terminal would obey some of it.
+    for (char *c = out; *c; c++)
+        if (!isprint((unsigned char)*c))
+            *c = isspace((unsigned char)*c) ? ' ' : '?';
     for (size_t end = strlen(out); end && isspace((unsigned char)out[end - 1]);)
         out[--end] = '\0';
     return n > 0;
@@ -96,6 +100,15 @@ static bool is_namespace_of(const char *block, const char *name)
     return strncmp(parent, "nvme-subsys", 11) == 0 && access(path, F_OK) == 0;
 }
 
+/* One of several ways to a namespace that controllers share, without a file in /dev. */
+static bool is_hidden(const char *block)
+{
+    char path[DISK_PATH_BYTES], hidden[8];
+
+    snprintf(path, sizeof(path), "/sys/block/%s/hidden", block);
+    return disk_read(path, hidden, sizeof(hidden)) && strcmp(hidden, "1") == 0;
+}
+
 static int name_order(const void *a, const void *b)
 {
     return strcmp(a, b);
@@ -106,12 +119,16 @@ static void blocks_read(struct disk_function *disk)
     struct dirent *entry;
     DIR *dir = opendir("/sys/block");
 
-    while (dir && (entry = readdir(dir)) && disk->block_count < DISK_NAMESPACES_MAX) {
+    while (dir && (entry = readdir(dir))) {
         char path[DISK_PATH_BYTES], sectors[DISK_NAME_BYTES];
 
         if (strncmp(entry->d_name, "nvme", 4) != 0 || strlen(entry->d_name) >= DISK_NAME_BYTES ||
-            !is_namespace_of(entry->d_name, disk->name))
+            is_hidden(entry->d_name) || !is_namespace_of(entry->d_name, disk->name))
             continue;
+        if (disk->block_count == DISK_NAMESPACES_MAX) {
+            disk->has_more = true;
+            break;
+        }
         snprintf(disk->blocks[disk->block_count++], DISK_NAME_BYTES, "%.31s", entry->d_name);
         snprintf(path, sizeof(path), "/sys/block/%s/size", entry->d_name);
         if (disk_read(path, sectors, sizeof(sectors)))

@@ -121,6 +121,27 @@ static void holders(struct asked *asked, const char *block)
         closedir(dir);
 }
 
+/* They hold what they lie on neither exclusively nor by name. */
+static void loops(struct asked *asked, const char *block)
+{
+    char path[DISK_PATH_BYTES], file[DISK_PATH_BYTES], use[DISK_USE_BYTES + 64];
+    struct dirent *entry;
+    DIR *dir = opendir("/sys/block");
+
+    while (dir && (entry = readdir(dir))) {
+        if (strncmp(entry->d_name, "loop", 4) != 0)
+            continue;
+        snprintf(path, sizeof(path), "/sys/block/%.31s/loop/backing_file", entry->d_name);
+        if (!disk_read(path, file, sizeof(file)) || strncmp(file, "/dev/", 5) != 0 ||
+            !is_part_of(file + 5, block))
+            continue;
+        snprintf(use, sizeof(use), "%s is what %.31s lies on", file + 5, entry->d_name);
+        found(asked, use);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 /* Whoever holds a partition of it holds the whole of it in this respect. */
 static bool is_held(const char *block)
 {
@@ -137,6 +158,13 @@ static bool is_held(const char *block)
 
 /* --- processes -------------------------------------------------------------------------------- */
 
+/* ng0n1, by which commands are sent to nvme0n1. */
+static bool is_generic_of(const char *name, const char *block)
+{
+    return strncmp(name, "ng", 2) == 0 && strncmp(block, "nvme", 4) == 0 &&
+           strcmp(name + 2, block + 4) == 0;
+}
+
 static bool is_file_of(const struct disk_function *disk, const char *path)
 {
     char device[DISK_PATH_BYTES];
@@ -144,7 +172,7 @@ static bool is_file_of(const struct disk_function *disk, const char *path)
     if (strncmp(path, "/dev/", 5) != 0)
         return false;
     for (uint32_t i = 0; i < disk->block_count; i++)
-        if (is_part_of(path + 5, disk->blocks[i]))
+        if (is_part_of(path + 5, disk->blocks[i]) || is_generic_of(path + 5, disk->blocks[i]))
             return true;
     if (strcmp(disk->driver, DISK_DRIVER_VFIO) == 0) {
         // The file of its group, or, on newer kernels, its own.
@@ -201,6 +229,8 @@ uint32_t disk_uses(const struct disk_function *disk, void (*say)(void *arg, cons
 {
     struct asked asked = {.disk = disk, .say = say, .arg = arg};
 
+    if (disk->has_more)
+        found(&asked, "it has more namespaces than are looked at");
     for (uint32_t i = 0; i < disk->block_count; i++) {
         uint32_t before = asked.count;
         char use[96];
@@ -208,6 +238,7 @@ uint32_t disk_uses(const struct disk_function *disk, void (*say)(void *arg, cons
         mounts(&asked, disk->blocks[i]);
         swaps(&asked, disk->blocks[i]);
         holders(&asked, disk->blocks[i]);
+        loops(&asked, disk->blocks[i]);
         if (asked.count == before && is_held(disk->blocks[i])) {
             snprintf(use, sizeof(use), "%s is held (mounted out of our sight, or part of a volume)",
                      disk->blocks[i]);

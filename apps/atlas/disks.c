@@ -2,6 +2,7 @@
 #include "disks.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <time.h>
 
 static uint64_t disks_now_ns(void *arg)
@@ -13,8 +14,16 @@ static uint64_t disks_now_ns(void *arg)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec - *start_ns;
 }
 
+/* Whoever blocks these reads them later, from a descriptor. */
+static bool is_told_to_end(void)
+{
+    sigset_t set;
+
+    return !sigpending(&set) && (sigismember(&set, SIGINT) == 1 || sigismember(&set, SIGTERM) == 1);
+}
+
 /* A signal ends the wait, too: whoever waits looks again. */
-static void disks_wait(void *arg, int fd, uint64_t until_ns)
+static bool disks_wait(void *arg, int fd, uint64_t until_ns)
 {
     struct pollfd pollfd = {.fd = fd, .events = POLLIN};
     uint64_t now_ns = disks_now_ns(arg);
@@ -22,6 +31,7 @@ static void disks_wait(void *arg, int fd, uint64_t until_ns)
     struct timespec ts = {.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 
     (void)ppoll(&pollfd, 1, &ts, NULL);
+    return !is_told_to_end();
 }
 
 int disks_open(struct diskmap_disks **out, const uint64_t *start_ns, uint32_t workers,

@@ -177,9 +177,20 @@ static uint32_t nvme_device_reap(struct device *dev, struct diskmap_read **done,
 
 /* --- sleeping --------------------------------------------------------------------------------- */
 
+/* The descriptor of a queue pair that is lost may be readable for good. */
+static void lane_leave(struct nvme *n, struct lane *lane)
+{
+    if (n->epoll)
+        (void)epoll_ctl(n->wait_fd, EPOLL_CTL_DEL, lane->fd, NULL);
+    else
+        n->wait_fd = -1;
+    lane->fd = -1;
+}
+
 /*
  * Interrupts that have been are forgotten first and completions are looked for then: whatever comes
- * after that look makes the descriptor readable again.
+ * after that look makes the descriptor readable again. The look is needed without any, too: another
+ * worker's turn may have made the queues, or lost them, and it posts or ends what waited for them.
  */
 static int nvme_device_fd(struct device *dev)
 {
@@ -190,10 +201,12 @@ static int nvme_device_fd(struct device *dev)
         struct lane *lane = &n->lanes[i];
 
         if (lane->fd >= 0 && read(lane->fd, &count, sizeof(count)) < 0)
-            continue; // nothing had been
-        // Another worker's turn may have made the queues, and the look posts what waited for them.
-        if (nvme_peek_completions(lane->qpair) || nvme_sqsync(lane->qpair))
+            count = 0; // nothing had been
+        if (nvme_peek_completions(lane->qpair) || nvme_sqsync(lane->qpair) ||
+            nvme_ctrlr_next_ns(lane->controller->ctrlr) == 0)
             return n->ready_fd;
+        if (unlikely(lane->fd >= 0 && nvme_fd(lane->qpair) < 0))
+            lane_leave(n, lane);
     }
     return n->done_first ? n->ready_fd : n->wait_fd;
 }
@@ -207,10 +220,14 @@ static uint64_t nvme_device_next_ns(const struct device *dev)
         return 0;
     for (uint32_t i = 0; i < n->lane_count; i++) {
         const struct lane *lane = &n->lanes[i];
+        const struct nvme_ctrlr *ctrlr = lane->controller->ctrlr;
 
+        // What a turn of others does is seen by the time or by the look; and the look may find
+        // something for the next turn.
+        next = min_u64(next, nvme_ctrlr_next_ns(ctrlr));
         if (nvme_peek_completions(lane->qpair) || (lane->polled && nvme_outstanding(lane->qpair)))
             return 0;
-        next = min_u64(next, nvme_ctrlr_next_ns(lane->controller->ctrlr));
+        next = min_u64(next, nvme_ctrlr_next_ns(ctrlr));
     }
     return next;
 }
@@ -313,6 +330,11 @@ static int lanes_open(struct nvme *n, const struct diskmap_set *set,
         lane->polled = lane->fd < 0 && !lane->controller->own_time;
     }
     return rc;
+}
+
+int nvme_device_wait_fd(const struct device *dev)
+{
+    return container_of(dev, const struct nvme, dev)->wait_fd;
 }
 
 uint32_t nvme_device_lost(const struct device *dev)

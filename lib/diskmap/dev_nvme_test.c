@@ -262,6 +262,41 @@ static void the_others_go_on(void **state)
     worker_end(&w);
 }
 
+/* The descriptor of a disk that is gone is readable for good: nobody waits for it any more. */
+static void a_lost_disk_wakes_nobody(void **state)
+{
+    static const char *const options[][DISKS] = {{"file", "file", ",remove=10s", "file"},
+                                                 {"", "", ",remove=10s", ""}};
+
+    for (size_t i = 0; i < array_len(options); i++) {
+        struct controller *c;
+        uint64_t one = 1;
+        int lane_fd;
+        struct worker w;
+        struct pollfd p = {.events = POLLIN};
+
+        assert_int_equal(disks_begin(&w, options[i]), 0);
+        // Of the queue pair that is the worker's next.
+        c = controller_at(&w, 2);
+        assert_int_equal(controller_qpair_get(c), 0);
+        lane_fd = nvme_fd(c->qpair);
+        controller_qpair_put(c);
+        worker_open(&w, 64, NULL);
+        assert_int_equal(worker_read(&w, find(&w, 2, 0), 0, 5000, NULL), 0);
+        p.fd = diskmap_fd(w.dm);
+        assert_int_equal(write(lane_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(poll(&p, 1, 0), 1);
+        worker_move(&w, worker_now(&w) + 20 * NS_PER_S);
+        (void)read_all(&w, OUTCOMES, 9);
+        assert_int_equal(diskmap_stats(w.dm)->disks_lost, 1);
+        p.fd = diskmap_fd(w.dm);
+        assert_int_equal(write(lane_fd, &one, sizeof(one)), sizeof(one));
+        assert_int_equal(poll(&p, 1, 0), 0);
+        assert_true(p.fd >= 0); // for the others
+        worker_end(&w);
+    }
+}
+
 static void a_namespace_may_disappear(void **state)
 {
     static const char *const options[DISKS] = {"", "", "", ""};
@@ -360,16 +395,65 @@ static void workers_share_disks(void **state)
     worker_end(&w);
 }
 
+static void workers_open(struct worker *w, struct worker *both)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        both[i] = *w;
+        both[i].clock = &w->clock_ns;
+        worker_open(&both[i], 64, NULL);
+        w->arenas[w->arena_count++] = both[i].arena;
+    }
+}
+
+/* Whatever one worker alone can bring about. */
+static void worker_turns(struct worker *w)
+{
+    struct diskmap_read *done;
+
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(diskmap_reap(w->dm, &done, 1, worker_now(w)), 0);
+        worker_move(w, worker_now(w) + 100 * NS_PER_US);
+    }
+}
+
+/* One worker's turn creates the queues for which another one's read waits, which looks once more
+ * before it sleeps. */
+static void what_others_turned_is_seen(void **state)
+{
+    static const char *const options[DISKS] = {",delay=10us", "file", "file", "file"};
+    struct diskmap_read read = {.len = 5000};
+    struct worker w, both[2];
+    struct pollfd p = {.events = POLLIN};
+
+    assert_int_equal(disks_begin(&w, options), 0);
+    workers_open(&w, both);
+    read.object = find(&both[0], 0, 0);
+    read.buf = both[0].buffers;
+    // Interrupts of whoever had the queue pair before are none for it.
+    (void)diskmap_fd(both[0].dm);
+    diskmap_read(both[0].dm, &read, worker_now(&w));
+    diskmap_kick(both[0].dm, worker_now(&w));
+    worker_turns(&both[1]);
+    p.fd = diskmap_fd(both[0].dm);
+    worker_turns(&both[1]);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    for (uint32_t i = 0; i < 2; i++)
+        diskmap_close(both[i].dm);
+    worker_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(several_disks_are_read_at_once),
         cmocka_unit_test(disks_and_files_are_one_set),
         cmocka_unit_test(the_others_go_on),
+        cmocka_unit_test(a_lost_disk_wakes_nobody),
         cmocka_unit_test(a_namespace_may_disappear),
         cmocka_unit_test(stuck_commands_end),
         cmocka_unit_test(a_worker_without_a_queue_pair_is_told),
         cmocka_unit_test(workers_share_disks),
+        cmocka_unit_test(what_others_turned_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

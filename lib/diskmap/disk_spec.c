@@ -234,6 +234,16 @@ wrong:
     return -EINVAL;
 }
 
+/* A disk has one name. */
+static void name_shorten(struct disk_spec *s)
+{
+    static const char dev[] = "/dev/";
+    char *where = s->name + (s->where - s->name);
+
+    if (!strncmp(where, dev, strlen(dev)) && where[strlen(dev)])
+        memmove(where, where + strlen(dev), strlen(where + strlen(dev)) + 1);
+}
+
 int disk_spec_parse(struct disk_spec *out, const char *spec, char *why, size_t why_bytes)
 {
     size_t len = strcspn(spec, ",");
@@ -251,6 +261,8 @@ int disk_spec_parse(struct disk_spec *out, const char *spec, char *why, size_t w
     }
     memcpy(out->name, spec, len);
     out->where = out->name + (colon + 1 - spec);
+    if (out->kind == DISK_KMOD)
+        name_shorten(out);
     for (spec += len; !rc && *spec == ','; spec += len) {
         spec++;
         len = strcspn(spec, ",");

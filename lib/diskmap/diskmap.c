@@ -80,8 +80,8 @@ static void devices_needed(const struct diskmap_set *set, bool needed[DEVICES])
 /* Where both kinds are waited for. */
 static int wait_open(struct diskmap *dm)
 {
-    struct device *disk = dm->devices[DEVICE_DISK], *nvme = dm->devices[DEVICE_NVME];
-    int fds[2] = {disk->ops->fd(disk), nvme->ops->fd(nvme)};
+    struct device *disk = dm->devices[DEVICE_DISK];
+    int fds[2] = {disk->ops->fd(disk), nvme_device_wait_fd(dm->nvme)};
 
     dm->wait_nvme_fd = fds[1];
     dm->wait_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -331,7 +331,7 @@ uint32_t diskmap_reap(struct diskmap *dm, struct diskmap_read **done, uint32_t m
 int diskmap_fd(struct diskmap *dm)
 {
     struct device *disk = dm->devices[DEVICE_DISK], *nvme = dm->devices[DEVICE_NVME];
-    int fd = -1;
+    int fd = -1, nvme_fd;
 
     if (disk)
         fd = disk->ops->fd(disk);
@@ -340,8 +340,10 @@ int diskmap_fd(struct diskmap *dm)
     if (!disk)
         return nvme->ops->fd(nvme);
     // Another than its usual one: it has something already.
-    fd = nvme->ops->fd(nvme);
-    return fd == dm->wait_nvme_fd ? dm->wait_fd : fd;
+    nvme_fd = nvme->ops->fd(nvme);
+    if (nvme_fd < 0) // what it had is lost
+        return fd;
+    return nvme_fd == dm->wait_nvme_fd ? dm->wait_fd : nvme_fd;
 }
 
 uint64_t diskmap_next_ns(const struct diskmap *dm)

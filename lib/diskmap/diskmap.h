@@ -47,8 +47,9 @@ struct diskmap_disks;
 
 struct diskmap_disks_config {
     uint64_t (*now_ns)(void *arg); /* the same time as every now_ns here */
-    /* Returns when `fd` (-1: none) is readable or the time has come, or earlier. */
-    void (*wait)(void *arg, int fd, uint64_t until_ns);
+    /* Returns when `fd` (-1: none) is readable or the time has come, or earlier. False: give up if
+     * that can be done, which is while a controller is brought up (-EINTR). */
+    bool (*wait)(void *arg, int fd, uint64_t until_ns);
     void *arg;
     uint32_t workers;    /* diskmaps open at a time; 0: 1 */
     uint32_t depth;      /* commands in flight per controller and worker; 0: 128 */

@@ -60,14 +60,16 @@ uint32_t disks_depth(const struct diskmap_disks *disks)
 
 /* What the admin queue brings makes no descriptor readable, and what one turn brings may be for the
  * next one to go on with: so nobody waits long. */
-#define PAUSE_NS NS_PER_MS
+#define PAUSE_NS   NS_PER_MS
+#define PAUSES_MAX 30000 /* for a reset by somebody else */
 
-static void pause_for(const struct controller *c, int fd)
+/* False: the caller is told to end. */
+static bool pause_for(const struct controller *c, int fd)
 {
     const struct diskmap_disks *disks = c->disks;
     uint64_t until_ns = min_u64(nvme_ctrlr_next_ns(c->ctrlr), disks_now(disks) + PAUSE_NS);
 
-    disks->config.wait(disks->config.arg, fd, until_ns);
+    return disks->config.wait(disks->config.arg, fd, until_ns);
 }
 
 /* Also turns, since most of what there is to wait for is made to happen by that. */
@@ -77,7 +79,7 @@ static enum nvme_state turn_and_wait(const struct controller *c)
     enum nvme_state state = nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
 
     if (state != NVME_READY && state != NVME_CLOSED && state != NVME_DEAD)
-        pause_for(c, -1);
+        (void)pause_for(c, -1);
     return state;
 }
 
@@ -97,7 +99,7 @@ void controller_wait(const struct controller *c, struct nvme_qpair *qpair)
         return;
     // Without interrupts, and with a device that does not wait to be asked, there is only looking.
     if (fd >= 0 || c->own_time)
-        pause_for(c, fd);
+        (void)pause_for(c, fd);
 }
 
 /* --- bringing up and shutting down ------------------------------------------------------------ */
@@ -106,8 +108,11 @@ static int bring_up(struct controller *c, char *why, size_t why_bytes)
 {
     enum nvme_state state;
 
-    while ((state = turn_and_wait(c)) == NVME_STARTING)
-        ;
+    while ((state = nvme_ctrlr_turn(c->ctrlr, disks_now(c->disks))) == NVME_STARTING)
+        if (!pause_for(c, -1)) {
+            snprintf(why, why_bytes, "%.100s: interrupted before it was ready", c->name);
+            return -EINTR;
+        }
     if (state == NVME_READY)
         return 0;
     snprintf(why, why_bytes, "%.100s: %s", c->name, nvme_ctrlr_why(c->ctrlr));
@@ -204,6 +209,27 @@ static int vfio_open(struct controller *c, const struct disk_spec *spec, char *w
     return rc;
 }
 
+/* The module gives queue pairs to several processes, one of which may change the disk. */
+static int kmod_lock(struct controller *c, const struct disk_spec *spec, char *why,
+                     size_t why_bytes)
+{
+    const char *what = "there is no such disk: atlas disk list shows them";
+    char path[DISK_NAME_BYTES + 8];
+
+    snprintf(path, sizeof(path), "%s%s", strchr(spec->where, '/') ? "" : "/dev/", spec->where);
+    c->fd = medium_node_open(path, c->writable);
+    if (c->fd >= 0)
+        return 0;
+    if (c->fd == -EBUSY)
+        what = "another process is changing it; try again when that has ended";
+    else if (c->fd == -EACCES || c->fd == -EPERM)
+        what = "it is somebody else's: change its owner, or run as root";
+    else if (c->fd != -ENOENT && c->fd != -ENXIO)
+        what = strerror(-c->fd);
+    snprintf(why, why_bytes, "%.60s: %s", spec->name, what);
+    return c->fd;
+}
+
 /* The module's buffers can be lent from one disk to others: all of them use the first one's. They
  * have to be asked for at once, for all workers and a few more disks. */
 static int kmod_open(struct controller *c, const struct disk_spec *spec, char *why,
@@ -212,8 +238,10 @@ static int kmod_open(struct controller *c, const struct disk_spec *spec, char *w
     const struct diskmap_disks_config *config = &c->disks->config;
     struct nvme_kmod_config kmod = {.name = spec->where};
     char what[192];
-    int rc;
+    int rc = kmod_lock(c, spec, why, why_bytes);
 
+    if (rc)
+        return rc;
     for (struct controller *other = c->disks->first; other; other = other->next)
         if (other->memory && other->lender == other)
             c->lender = other;
@@ -305,14 +333,27 @@ static void controller_put(struct controller *c)
 
 /* --- queue pairs ------------------------------------------------------------------------------ */
 
-int controller_qpair_open(struct controller *c, struct mem_arena *arena, struct nvme_qpair **out,
-                          char *why, size_t why_bytes)
+static int qpair_find(struct controller *c, uint32_t count, struct mem_arena *arena,
+                      struct nvme_qpair **out)
 {
-    uint32_t count = nvme_ctrlr_info(c->ctrlr)->qpairs;
     int rc = -EBUSY;
 
     for (uint32_t i = 1; rc == -EBUSY && i <= count; i++)
         rc = nvme_open(out, c->ctrlr, i, arena);
+    return rc;
+}
+
+int controller_qpair_open(struct controller *c, struct mem_arena *arena, struct nvme_qpair **out,
+                          char *why, size_t why_bytes)
+{
+    uint32_t count = nvme_ctrlr_info(c->ctrlr)->qpairs;
+    int rc = qpair_find(c, count, arena, out);
+
+    // Somebody resets it just now.
+    for (uint32_t i = 0; rc == -EAGAIN && i < PAUSES_MAX && pause_for(c, -1); i++) {
+        nvme_ctrlr_turn(c->ctrlr, disks_now(c->disks));
+        rc = qpair_find(c, count, arena, out);
+    }
     if (rc == -EBUSY)
         snprintf(why, why_bytes,
                  "%.100s: it grants %u queue pairs, and each worker needs one: "
@@ -336,7 +377,7 @@ void controller_qpair_close(struct controller *c, struct nvme_qpair *qpair)
         nvme_ctrlr_turn(c->ctrlr, disks_now(disks));
         rc = nvme_close(qpair);
         if (rc == -EINPROGRESS)
-            pause_for(c, -1);
+            (void)pause_for(c, -1);
     }
 }
 

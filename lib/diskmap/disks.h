@@ -61,7 +61,7 @@ struct controller {
     size_t memory_bytes, memory_used;
     bool own_time; /* it moves when it is turned: there is nothing to poll for */
     bool lost;     /* atomic: somebody has been told */
-    int fd;        /* locked against other processes; -1: there can be no others */
+    int fd;        /* locked, as a volume in a file is; -1: no other process can have it */
     bool writable;
     struct nvme_qpair *qpair; /* the media's, as long as there are any that are not at rest */
     uint32_t qpair_users;

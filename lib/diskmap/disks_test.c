@@ -27,6 +27,10 @@ static void specs_are_values(void **state)
     assert_int_equal(disk_spec_parse(&s, "diskmap:diskmap0", why, sizeof(why)), 0);
     assert_int_equal(s.kind, DISK_KMOD);
     assert_int_equal(s.ns_id, 0);
+    assert_int_equal(disk_spec_parse(&s, "diskmap:/dev/diskmap0,ns=2", why, sizeof(why)), 0);
+    assert_string_equal(s.name, "diskmap:diskmap0");
+    assert_string_equal(s.where, "diskmap0");
+    assert_int_equal(s.ns_id, 2);
     assert_int_equal(disk_spec_parse(&s,
                                      "sim:/tmp/a b,seed=7,delay=50us-2ms,error=0.25,stuck=1,"
                                      "size=64M,block=512,queues=4,mdts=5,ready=20ms,remove=3s",
@@ -132,6 +136,18 @@ static void bad_disks_are_told(void **state)
     worker_end(&w);
 }
 
+static void who_is_told_to_end_does_not_wait(void **state)
+{
+    struct worker w;
+
+    worker_dir(&w);
+    w.told_to_end = true;
+    assert_null(disk_medium(&w, ",size=4M,ready=never"));
+    assert_non_null(strstr(w.why, "interrupted"));
+    assert_true(worker_now(&w) < NS_PER_S + 10 * NS_PER_MS);
+    worker_end(&w);
+}
+
 static void without_a_clock_there_are_no_disks(void **state)
 {
     const char *specs[] = {"vfio:0000:01:00.0"};
@@ -223,6 +239,31 @@ static void one_changes_a_disk(void **state)
     worker_end(&w);
 }
 
+/* A disk of the module's is locked as a file is, by its node; that this one is none is found then.
+ */
+static void one_changes_a_disk_of_the_module(void **state)
+{
+    struct diskmap_medium *m, *writer;
+    char spec[200], path[160];
+    struct worker w;
+
+    worker_dir(&w);
+    worker_file(&w, "node", 1, 4096);
+    assert_non_null(realpath(worker_path(&w, "node"), path));
+    snprintf(spec, sizeof(spec), "diskmap:%s", path);
+    assert_int_equal(diskmap_medium_open(&writer, NULL, path, true, false, w.why, 256), 0);
+    assert_int_equal(diskmap_medium_open(&m, w.disks, spec, true, false, w.why, 256), -EBUSY);
+    assert_non_null(strstr(w.why, "another process is changing it"));
+    // Who reads is let through to the device.
+    assert_int_equal(diskmap_medium_open(&m, w.disks, spec, false, false, w.why, 256), -ENOTTY);
+    diskmap_medium_close(writer);
+    assert_int_equal(diskmap_medium_open(&m, w.disks, spec, true, false, w.why, 256), -ENOTTY);
+    assert_int_equal(diskmap_medium_open(&m, w.disks, "diskmap:nosuch", true, false, w.why, 256),
+                     -ENOENT);
+    assert_non_null(strstr(w.why, "atlas disk list"));
+    worker_end(&w);
+}
+
 static void errors_of_the_medium_are_errors(void **state)
 {
     struct diskmap_medium *m;
@@ -255,12 +296,14 @@ int main(void)
         cmocka_unit_test(specs_are_values),
         cmocka_unit_test(wrong_specs_are_refused),
         cmocka_unit_test(bad_disks_are_told),
+        cmocka_unit_test(who_is_told_to_end_does_not_wait),
         cmocka_unit_test(without_a_clock_there_are_no_disks),
         cmocka_unit_test(what_is_foreign_is_no_volume),
         cmocka_unit_test_prestate(what_is_written_is_read, (void *)(uintptr_t) ",size=8M"),
         cmocka_unit_test_prestate(what_is_written_is_read,
                                   (void *)(uintptr_t) ",size=8M,block=512,delay=1us-1ms"),
         cmocka_unit_test(one_changes_a_disk),
+        cmocka_unit_test(one_changes_a_disk_of_the_module),
         cmocka_unit_test(errors_of_the_medium_are_errors),
     };
 

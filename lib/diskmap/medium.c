@@ -135,6 +135,12 @@ static int lock_byte(int fd, int command, int type, int byte)
     return command == F_OFD_GETLK && lock.l_type != F_UNLCK ? -EBUSY : 0;
 }
 
+static int lock(int fd, bool writable)
+{
+    return lock_byte(fd, F_OFD_SETLK, writable ? F_WRLCK : F_RDLCK,
+                     writable ? LOCK_WRITER : LOCK_READERS);
+}
+
 static bool medium_in_use(struct diskmap_medium *medium)
 {
     return medium_file_is_read(medium_of(medium)->fd);
@@ -195,14 +201,24 @@ int medium_file_open(const char *path, bool writable, bool create, uint64_t *byt
     if (fd < 0)
         return open_failed(fd, path, writable, create, why, why_bytes);
     rc = medium_size(fd, bytes);
-    if (!rc && writable)
-        rc = lock_byte(fd, F_OFD_SETLK, F_WRLCK, LOCK_WRITER);
-    else if (!rc)
-        rc = lock_byte(fd, F_OFD_SETLK, F_RDLCK, LOCK_READERS);
+    if (!rc)
+        rc = lock(fd, writable);
     if (!rc)
         return fd;
     close(fd);
     return open_failed(rc, path, writable, create, why, why_bytes);
+}
+
+int medium_node_open(const char *path, bool writable)
+{
+    int fd = medium_open_fd(path, writable, false);
+    int rc = fd < 0 ? fd : lock(fd, writable);
+
+    if (!rc)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }
 
 bool medium_file_is_read(int fd)

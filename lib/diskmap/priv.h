@@ -55,6 +55,9 @@ int medium_fd(struct diskmap_medium *medium);
 /* A file or block device, locked: the descriptor or -errno, and why. */
 must_check int medium_file_open(const char *path, bool writable, bool create, uint64_t *bytes,
                                 char *why, size_t why_bytes);
+/* The file by which a disk is had that several processes can have, locked in the same way: the
+ * descriptor or -errno. -EBUSY: somebody writes. */
+must_check int medium_node_open(const char *path, bool writable);
 bool medium_file_is_read(int fd); /* by anybody who opened it for that */
 /* Switches the page cache off where the file system can do without; the granularity of reads. */
 uint32_t direct_enable(int fd);
@@ -92,6 +95,8 @@ must_check int nvme_device_open(struct device **out, const struct diskmap_set *s
                                 const struct diskmap_config *config, char *why, size_t why_bytes);
 /* The most that it takes of the arena. */
 size_t nvme_device_bytes(const struct diskmap_set *set, uint32_t depth);
+/* What its `fd` is when there is nothing yet; -1: there is only looking. */
+int nvme_device_wait_fd(const struct device *dev);
 /* Disks that this one was the first to find lost; and what there is to say of them since the last
  * time that it was asked, or false. */
 uint32_t nvme_device_lost(const struct device *dev);

@@ -31,6 +31,7 @@ struct worker {
     uint64_t clock_ns;
     uint64_t *clock;   /* this one's own or another worker's */
     uint64_t begun_ns; /* when the diskmap was opened */
+    bool told_to_end;
     char why[256];
 };
 
@@ -48,13 +49,14 @@ static inline void worker_move(struct worker *w, uint64_t to_ns)
         ;
 }
 
-static inline void worker_wait(void *arg, int fd, uint64_t until_ns)
+static inline bool worker_wait(void *arg, int fd, uint64_t until_ns)
 {
     struct worker *w = arg;
 
     assert_true(until_ns != UINT64_MAX || fd >= 0);
     if (until_ns != UINT64_MAX)
         worker_move(w, max_u64(worker_now(w) + 1, until_ns));
+    return !w->told_to_end;
 }
 
 /* `ns` after the diskmap was opened. */

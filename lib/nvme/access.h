@@ -65,7 +65,8 @@ struct agent_info {
  * For a controller that somebody else administers (the kernel): it is there and ready, queue pairs
  * are had from there, and when something goes wrong one queue pair is made anew as a whole. Then
  * only write32 for doorbells, fd and close are used of the other table. `info` and `namespace_get`
- * are called by whoever turns, the others by the queue pair's thread. 0 or -errno.
+ * are called by whoever turns, the others by the queue pair's thread. 0 or -errno;
+ * -EAGAIN: it is stopped for a moment, and to be asked again.
  */
 struct nvme_agent_ops {
     int (*info)(struct nvme_access *access, struct agent_info *out);
@@ -75,8 +76,11 @@ struct nvme_agent_ops {
      * may take as long as a reset. */
     int (*restart)(struct nvme_access *access, uint32_t number);
     void (*detach)(struct nvme_access *access, uint32_t number);
-    /* What ringing met: 0; -ESTALE: restart it; -ENODEV: the controller is gone. By anybody. */
+    /* What ringing or `look` met: 0; -ESTALE: restart it; -ENODEV: the controller is gone. By
+     * anybody, at each turn. */
     int (*state)(struct nvme_access *access, uint32_t number);
+    /* Asks for what nobody rang to be told; `state` says it from then on. At ticks. */
+    void (*look)(struct nvme_access *access, uint32_t number);
 };
 
 struct nvme_region {

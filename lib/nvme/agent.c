@@ -85,8 +85,13 @@ static int tick(struct nvme_ctrlr *ctrlr)
     int error = ctrlr->access->agent->info(ctrlr->access, &agent);
 
     ctrlr->tick_ns = ctrlr->now_ns + ctrlr->config.timeout_ns / QPAIR_TICKS;
+    // Commands do not age while it stands still: what is to become of them is said when it goes on.
+    if (error == -EAGAIN)
+        return 0;
     __atomic_store_n(&ctrlr->board.tick, ctrlr->board.tick + 1, __ATOMIC_RELAXED);
-    return !error && agent.changes != ctrlr->changes ? namespaces_read(ctrlr, &agent) : error;
+    if (!error && agent.changes != ctrlr->changes)
+        error = namespaces_read(ctrlr, &agent);
+    return error == -EAGAIN ? 0 : error;
 }
 
 /* A queue pair that went with a reset of the controller is told so. */
@@ -122,6 +127,9 @@ void agent_turn(struct nvme_ctrlr *ctrlr, uint32_t wishes)
     }
     if (ctrlr->step != STEP_READY)
         error = start(ctrlr);
+    // Stopped for a moment; turns ask again.
+    if (error == -EAGAIN)
+        return;
     if (!error)
         error = look(ctrlr);
     if (!error && ctrlr->now_ns >= ctrlr->tick_ns)

@@ -28,6 +28,7 @@ struct pair {
     bool attached;
     bool stuck; /* it fetches, but completes nothing */
     int state;
+    int unheard; /* what `state` will be when it is asked for */
 };
 
 struct keeper {
@@ -103,7 +104,7 @@ static int k_restart(struct nvme_access *access, uint32_t number)
     if (k->restart_error)
         return k->restart_error;
     pair_empty(p);
-    p->state = 0;
+    p->state = p->unheard = 0;
     return 0;
 }
 
@@ -116,6 +117,14 @@ static void k_detach(struct nvme_access *access, uint32_t number)
 static int k_state(struct nvme_access *access, uint32_t number)
 {
     return keeper_of(access)->pairs[number].state;
+}
+
+static void k_look(struct nvme_access *access, uint32_t number)
+{
+    struct pair *p = &keeper_of(access)->pairs[number];
+
+    assert_true(p->attached);
+    p->state = p->unheard ? p->unheard : p->state;
 }
 
 /* Every page that is read is filled with the low byte of its first block's number. */
@@ -180,7 +189,8 @@ static const struct nvme_agent_ops agent_ops = {.info = k_info,
                                                 .attach = k_attach,
                                                 .restart = k_restart,
                                                 .detach = k_detach,
-                                                .state = k_state};
+                                                .state = k_state,
+                                                .look = k_look};
 
 static const struct nvme_access_ops access_ops = {.read32 = k_read32,
                                                   .write32 = k_write32,
@@ -327,6 +337,77 @@ static void restarts(void **state)
     keeper_close(k);
 }
 
+/* Who rings nothing, or only waits, hears of a reset by asking. */
+static void asks_for_what_was_not_rung(void **state)
+{
+    struct keeper *k = keeper_open();
+    struct nvme_qpair *idle, *waiting;
+    uint64_t until_ns;
+    struct ask a;
+
+    nvme_ctrlr_turn(k->ctrlr, k->now_ns);
+    assert_int_equal(nvme_open(&idle, k->ctrlr, 1, k->arena), 0);
+    assert_int_equal(nvme_open(&waiting, k->ctrlr, 2, k->arena), 0);
+    k->pairs[2].stuck = true;
+    a = ask(k, waiting, 9, 1);
+    assert_int_equal(nvme_read(&a.io), 0);
+    round_of(k, waiting);
+    k->pairs[2].stuck = false;
+    k->pairs[1].unheard = k->pairs[2].unheard = -ESTALE;
+    for (until_ns = k->now_ns + TIMEOUT_NS / 2; k->now_ns < until_ns;) {
+        round_of(k, idle);
+        round_of(k, waiting);
+    }
+    assert_int_equal(k->pairs[1].restarts, 1);
+    assert_int_equal(k->pairs[2].restarts, 1);
+    assert_true(a.ended == 1 && a.error == 0);
+    assert_int_equal(nvme_qpair_stats(waiting)->timeouts, 0);
+    k->pairs[1].unheard = -ENODEV;
+    for (until_ns = k->now_ns + TIMEOUT_NS / 2; k->now_ns < until_ns;)
+        round_of(k, idle);
+    assert_int_equal(nvme_ctrlr_turn(k->ctrlr, k->now_ns), NVME_DEAD);
+    assert_int_equal(nvme_fd(idle), -1);
+    keeper_close(k);
+}
+
+/* Stopped for a moment (-EAGAIN), however long: it is waited for, and nothing is lost. */
+static void stands_still(void **state)
+{
+    struct keeper *k = keeper_open();
+    struct nvme_qpair *qp;
+    struct ask a, b;
+
+    k->info_error = -EAGAIN;
+    for (uint32_t i = 0; i < 3; i++, k->now_ns = nvme_ctrlr_next_ns(k->ctrlr))
+        assert_int_equal(nvme_ctrlr_turn(k->ctrlr, k->now_ns), NVME_STARTING);
+    k->info_error = 0;
+    assert_int_equal(nvme_ctrlr_turn(k->ctrlr, k->now_ns), NVME_READY);
+    assert_int_equal(nvme_open(&qp, k->ctrlr, 1, k->arena), 0);
+    k->pairs[1].stuck = true;
+    a = ask(k, qp, 3, 1);
+    assert_int_equal(nvme_read(&a.io), 0);
+    round_of(k, qp);
+    k->info_error = k->restart_error = -EAGAIN;
+    for (uint32_t i = 0; i < 5 * QPAIR_TICKS; i++)
+        assert_int_equal(round_of(k, qp), NVME_READY);
+    assert_int_equal(k->pairs[1].restarts, 0);
+    k->pairs[1].state = -ESTALE;
+    b = ask(k, qp, 4, 1);
+    assert_int_equal(nvme_read(&b.io), 0);
+    for (uint32_t i = 0; i < 5 * QPAIR_TICKS; i++)
+        assert_int_equal(round_of(k, qp), NVME_READY);
+    assert_true(k->pairs[1].restarts > 0);
+    assert_int_equal(a.ended + b.ended, 0);
+    k->info_error = k->restart_error = 0;
+    k->pairs[1].stuck = false;
+    for (uint32_t i = 0; i < 3; i++)
+        round_of(k, qp);
+    assert_true(a.ended == 1 && b.ended == 1 && !a.error && !b.error);
+    assert_int_equal(k->buf[8192 * 3], 3);
+    assert_int_equal(nvme_qpair_stats(qp)->reissues, 2);
+    keeper_close(k);
+}
+
 /* What is out ends when its queue pair was restarted, or cannot be. */
 static void goes_away(void **state)
 {
@@ -393,8 +474,13 @@ static void namespaces_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads), cmocka_unit_test(restarts),          cmocka_unit_test(goes_away),
-        cmocka_unit_test(stops), cmocka_unit_test(namespaces_change),
+        cmocka_unit_test(reads),
+        cmocka_unit_test(restarts),
+        cmocka_unit_test(asks_for_what_was_not_rung),
+        cmocka_unit_test(stands_still),
+        cmocka_unit_test(goes_away),
+        cmocka_unit_test(stops),
+        cmocka_unit_test(namespaces_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -585,8 +585,9 @@ enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
         agent_turn(ctrlr, wishes);
     else
         turn(ctrlr, wishes);
-    __atomic_store_n(&ctrlr->looked, wishes, __ATOMIC_RELAXED);
-    __atomic_store_n(&ctrlr->next_ns, next_of(ctrlr), __ATOMIC_RELAXED);
+    __atomic_store_n(&ctrlr->next_ns, next_of(ctrlr), __ATOMIC_RELEASE);
+    // Last: who finds the wish looked at also finds what became of it, and when to come again.
+    __atomic_store_n(&ctrlr->looked, wishes, __ATOMIC_RELEASE);
     __atomic_store_n(&ctrlr->state, state_of(ctrlr), __ATOMIC_RELEASE);
     __atomic_store_n(&ctrlr->turning, 0, __ATOMIC_RELEASE);
     return __atomic_load_n(&ctrlr->state, __ATOMIC_RELAXED);
@@ -595,10 +596,10 @@ enum nvme_state nvme_ctrlr_turn(struct nvme_ctrlr *ctrlr, uint64_t now_ns)
 uint64_t nvme_ctrlr_next_ns(const struct nvme_ctrlr *ctrlr)
 {
     const struct nvme_access *access = ctrlr->access;
-    uint64_t next_ns = __atomic_load_n(&ctrlr->next_ns, __ATOMIC_RELAXED);
+    uint32_t looked = __atomic_load_n(&ctrlr->looked, __ATOMIC_ACQUIRE);
+    uint64_t next_ns = __atomic_load_n(&ctrlr->next_ns, __ATOMIC_ACQUIRE);
 
-    if (__atomic_load_n(&ctrlr->board.wishes, __ATOMIC_RELAXED) !=
-        __atomic_load_n(&ctrlr->looked, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&ctrlr->board.wishes, __ATOMIC_RELAXED) != looked)
         return 0;
     if (access->ops->next_ns && __atomic_load_n(&ctrlr->state, __ATOMIC_RELAXED) < NVME_CLOSED)
         next_ns = min_u64(next_ns, access->ops->next_ns(access));

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -130,6 +131,20 @@ static int state(struct nvme_access *access, uint32_t number)
     return __atomic_load_n(&kmod_of(access)->files[number].error, __ATOMIC_RELAXED);
 }
 
+/* Who is idle rings nothing, and would find its file readable for good. */
+static void look(struct nvme_access *access, uint32_t number)
+{
+    struct kmod_file *f = &kmod_of(access)->files[number];
+    struct pollfd p = {.fd = f->fd};
+
+    if (poll(&p, 1, 0) <= 0)
+        return;
+    if (p.revents & POLLHUP)
+        __atomic_store_n(&f->error, -ENODEV, __ATOMIC_RELAXED);
+    else if (p.revents & POLLERR)
+        __atomic_store_n(&f->error, -ESTALE, __ATOMIC_RELAXED);
+}
+
 /* --- the controller --------------------------------------------------------------------------- */
 
 static int info(struct nvme_access *access, struct agent_info *out)
@@ -172,6 +187,7 @@ static const struct nvme_agent_ops agent_ops = {
     .restart = restart,
     .detach = detach,
     .state = state,
+    .look = look,
 };
 
 /* --- the way in ------------------------------------------------------------------------------- */
@@ -239,6 +255,8 @@ static int attach_fault(const struct kmod *k, int error, size_t bytes, char *why
         what = "no IOMMU confines it, so that using it takes CAP_SYS_RAWIO";
     else if (error == -EBUSY)
         what = "all of its queue pairs are taken: end who uses them";
+    else if (error == -EAGAIN)
+        what = "somebody resets it just now: try again";
     else if (error == -EOPNOTSUPP)
         what = "this machine cannot share memory between these disks: use one of them";
     if (error == -ENOMEM)

@@ -33,8 +33,10 @@
  * Threads: a queue pair is used by one thread at a time, different ones by different threads; none
  * waits for another. Each of them turns the controller: who comes while somebody else does is told
  * the state and goes on. What the turn has to say to a queue pair (it is overdue, being reset,
- * lost) is noticed by its own thread, when it peeks, consumes or rings. Who has nothing to do may
- * sleep until nvme_ctrlr_next_ns or nvme_fd, if nvme_peek_completions was 0 after its last turn.
+ * lost) is noticed by its own thread, when it peeks, consumes or rings. Who has nothing to do asks
+ * nvme_ctrlr_next_ns, then peeks, and if that was 0 may sleep until that time or nvme_fd: what
+ * another thread's turn does between the two is then seen by the one or the other. Peeking may
+ * have found something for the turn, for which nvme_ctrlr_next_ns is 0 when it is asked again.
  *
  * A callback may post requests; it may not consume completions or turn the controller.
  */
@@ -200,7 +202,8 @@ uint32_t nvme_peek_completions(struct nvme_qpair *ioqp);
 uint32_t nvme_consume_completions(struct nvme_qpair *ioqp, uint32_t max);
 /* Requests accepted and not ended. */
 uint32_t nvme_outstanding(const struct nvme_qpair *ioqp);
-/* Readable after an interrupt (read 8 bytes, whatever comes of it, and peek); -1: to be polled. */
+/* Readable after an interrupt (read 8 bytes, whatever comes of it, and peek); -1: to be polled, or
+ * it is lost, after which one that was had before is not to be waited for any more. */
 int nvme_fd(const struct nvme_qpair *ioqp);
 
 #define NVME_QPAIR_STATS(X, t)                                                                     \

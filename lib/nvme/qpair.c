@@ -87,12 +87,13 @@ static uint64_t namespace_find(const struct nvme_qpair *qp, uint32_t ns_id, uint
 {
     const struct qpair_namespaces *all = &qp->board->namespaces;
     uint32_t count = __atomic_load_n(&all->count, __ATOMIC_ACQUIRE);
-    // On nearly every disk they are numbered 1, 2, ...
-    const struct nvme_namespace *ns = &all->list[ns_id - 1 < count ? ns_id - 1 : 0];
+    const struct nvme_namespace *ns = all->list;
     uint64_t blocks;
 
-    if (unlikely(ns->ns_id != ns_id)) {
-        ns = all->list;
+    // On nearly every disk they are numbered 1, 2, ...
+    if (likely(ns_id - 1 < count && ns[ns_id - 1].ns_id == ns_id)) {
+        ns += ns_id - 1;
+    } else {
         while (ns < all->list + count && ns->ns_id != ns_id)
             ns++;
         if (ns == all->list + count)
@@ -397,6 +398,8 @@ uint32_t nvme_outstanding(const struct nvme_qpair *qp)
 
 int nvme_fd(const struct nvme_qpair *qp)
 {
+    if (unlikely(qp->seen == QPAIR_LOST))
+        return -1;
     return qp->ring.access->ops->fd(qp->ring.access, qp->number);
 }
 

@@ -166,21 +166,30 @@ static void lose(struct nvme_qpair *qp, int error)
     qpair_end_waiting(qp, error);
 }
 
-/* The queues are made anew, by ourselves or, where there is no agent, by the turn. */
-static void mend(struct nvme_qpair *qp)
+/* The queues are made anew, by ourselves or, where there is no agent, by the turn. False: not yet;
+ * it is to be tried again when it is attended to next. */
+static bool mend(struct nvme_qpair *qp)
 {
-    if (agent_of(qp) && agent_of(qp)->restart(qp->ring.access, qp->number)) {
+    int error = agent_of(qp) ? agent_of(qp)->restart(qp->ring.access, qp->number) : 0;
+
+    if (error == -EAGAIN) {
+        // Not what the phase is, and not live.
+        qp->seen = QPAIR_FROZEN;
+        return false;
+    }
+    if (error) {
         (void)say(qp, QPAIR_LOST);
         lose(qp, -ENODEV);
-        return;
+        return true;
     }
     take_back(qp);
     if (!say(qp, agent_of(qp) ? QPAIR_LIVE : QPAIR_WANTED))
-        return;
+        return true;
     if (agent_of(qp))
         go(qp);
     else
         wish(qp);
+    return true;
 }
 
 void qpair_attend(struct nvme_qpair *qp)
@@ -196,8 +205,8 @@ void qpair_attend(struct nvme_qpair *qp)
             lose(qp, qp->lost_error);
         if (phase == QPAIR_LIVE)
             go(qp);
-        if (phase == QPAIR_BROKEN)
-            mend(qp);
+        if (phase == QPAIR_BROKEN && !mend(qp))
+            return;
     }
 }
 
@@ -241,6 +250,8 @@ void qpair_tick(struct nvme_qpair *qp)
     uint32_t mail;
 
     qp->tick = __atomic_load_n(&qp->board->tick, __ATOMIC_RELAXED);
+    if (agent_of(qp))
+        agent_of(qp)->look(qp->ring.access, qp->number);
     if (qp->free_count == qp->depth)
         return;
     mail = overdue(qp);
@@ -249,7 +260,7 @@ void qpair_tick(struct nvme_qpair *qp)
     // An agent aborts nothing by itself, but restarts.
     if (agent_of(qp)) {
         if (say(qp, QPAIR_BROKEN))
-            mend(qp);
+            (void)mend(qp);
         return;
     }
     __atomic_store_n(&qp->mail, mail, __ATOMIC_RELAXED);

@@ -430,17 +430,48 @@ static void interrupts(void **state)
     rig_close(rig);
 }
 
+/* Of a namespace that is still being recorded, nothing may be believed. */
+static void without_namespaces_nothing_is_read(void **state)
+{
+    struct rig *rig = rig_open((struct nvme_sim_config){0}, 3, 1);
+    struct qpair_namespaces *all;
+    struct rig_io r;
+    uint32_t count;
+
+    rig_ready(rig);
+    all = &rig->qp->board->namespaces;
+    count = all->count;
+    r = rig_request(rig, 1, 1, 0);
+    assert_int_equal(all->list[0].ns_id, r.io.ns_id);
+    all->count = 0;
+    assert_int_equal(nvme_read(&r.io), -ENXIO);
+    r.io.ns_id = 0;
+    assert_int_equal(nvme_read(&r.io), -ENXIO);
+    all->count = count;
+    assert_int_equal(nvme_read(&r.io), -ENXIO);
+    rig_close(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits),           cmocka_unit_test(wraps),
-        cmocka_unit_test(waits_in_order),   cmocka_unit_test(writes_and_flushes),
-        cmocka_unit_test(refuses),          cmocka_unit_test(strays),
-        cmocka_unit_test(aborts),           cmocka_unit_test(resets),
-        cmocka_unit_test(errors),           cmocka_unit_test(sgls),
-        cmocka_unit_test(shadow_doorbells), cmocka_unit_test(doorbells_wanted),
-        cmocka_unit_test(comes_back),       cmocka_unit_test(refused),
-        cmocka_unit_test(freezes),          cmocka_unit_test(resets_once),
+        cmocka_unit_test(without_namespaces_nothing_is_read),
+        cmocka_unit_test(splits),
+        cmocka_unit_test(wraps),
+        cmocka_unit_test(waits_in_order),
+        cmocka_unit_test(writes_and_flushes),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(strays),
+        cmocka_unit_test(aborts),
+        cmocka_unit_test(resets),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(sgls),
+        cmocka_unit_test(shadow_doorbells),
+        cmocka_unit_test(doorbells_wanted),
+        cmocka_unit_test(comes_back),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(freezes),
+        cmocka_unit_test(resets_once),
         cmocka_unit_test(interrupts),
     };
 

@@ -101,7 +101,7 @@ static void create_start(struct nvme_ctrlr *ctrlr, struct nvme_qpair *qp)
 {
     struct nvme_sqe sqe = create(qp, NVME_ADMIN_CREATE_CQ, qp->ring.cq_bus);
 
-    if (nvme_fd(qp) >= 0)
+    if (qp->ring.access->ops->fd(qp->ring.access, qp->number) >= 0)
         sqe.cdw11 |= NVME_CQ_IEN | qp->number << 16;
     ctrlr->job = qp;
     ctrlr_command(ctrlr, &sqe, cq_created);

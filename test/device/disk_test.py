@@ -8,7 +8,7 @@ import tap
 
 ATLAS, TEST = os.environ.get('ATLAS', ''), os.environ.get('DEVICE_TEST', '')
 DISKS, DISK_MIB = 4, 64
-MODULES = ('nvme', 'vfio-pci', 'vfio_iommu_type1', 'crc32c_generic', 'ext4')
+MODULES = ('nvme', 'vfio-pci', 'vfio_iommu_type1', 'crc32c_generic', 'ext4', 'loop')
 
 JOB = r'''
 atlas=/tmp/files/atlas
@@ -63,6 +63,19 @@ exec 7</dev/nvme2n1
 says 'in use: process [0-9]+ \(bash\) has it' 1 'a disk that a process has is refused' \
     $atlas disk bind nvme2n1
 exec 7<&-
+exec 7</dev/ng2n1
+says 'in use: process [0-9]+ \(bash\) has it' 1 'also by its generic file' \
+    $atlas disk bind nvme2n1
+exec 7<&-
+losetup /dev/loop0 /dev/nvme1n1
+says 'in use: nvme1n1 is what loop0 lies on' 1 'a disk below a loop device is refused' \
+    $atlas disk bind $b
+losetup -d /dev/loop0
+mount --bind /dev/full /sys/bus/pci/drivers/nvme/unbind
+says "$d does not change hands" 1 'a driver that keeps its disk is told' $atlas disk bind $d
+umount /sys/bus/pci/drivers/nvme/unbind
+[ "$(cat /sys/bus/pci/devices/$d/driver_override)" = '(null)' ]
+holds 'and nobody else is meant to have it'
 [ "$(driver $a) $(driver $b) $(driver $c)" = 'nvme nvme nvme' ]
 holds 'they all stayed where they were'
 

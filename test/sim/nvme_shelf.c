@@ -32,12 +32,13 @@ static uint64_t now_ns(void *arg)
     return nvme->clock_ns;
 }
 
-static void wait(void *arg, int fd, uint64_t until_ns)
+static bool wait(void *arg, int fd, uint64_t until_ns)
 {
     struct nvme_shelf *nvme = arg;
 
     if (until_ns != UINT64_MAX)
         nvme->clock_ns = max_u64(now_ns(nvme) + 1, until_ns);
+    return true;
 }
 
 static int open_set(struct nvme_shelf *nvme, const struct nvme_shelf_plan *plan,
