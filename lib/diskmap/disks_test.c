@@ -249,7 +249,7 @@ static void one_changes_a_disk_of_the_module(void **state)
 
     worker_dir(&w);
     worker_file(&w, "node", 1, 4096);
-    assert_non_null(realpath(worker_path(&w, "node"), path));
+    snprintf(path, sizeof(path), "%s", worker_path(&w, "node"));
     snprintf(spec, sizeof(spec), "diskmap:%s", path);
     assert_int_equal(diskmap_medium_open(&writer, NULL, path, true, false, w.why, 256), 0);
     assert_int_equal(diskmap_medium_open(&m, w.disks, spec, true, false, w.why, 256), -EBUSY);
