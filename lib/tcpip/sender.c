@@ -15,6 +15,10 @@
 /* Round trips shorter than a few ticks cannot be paced by them, and need not be: the queues of such
  * a path hold more than its window. */
 #define PACE_RTT_MIN_US 4000
+/* A window goes in no fewer bursts than this, as far as frames are large enough: a burst on its way
+ * through a queue stands in it for a tenth of the round trip at most. */
+#define PACE_BURSTS_A_ROUND 10
+#define PACE_BURST_MAX      65536 /* a frame's worth: nothing is gained beyond */
 
 static void sender_init(struct tcp_conn *conn, struct tcp_sender *s, uint64_t now_ns)
 {
@@ -129,6 +133,16 @@ uint64_t tcp_pace_bps(const struct tcp_conn *conn)
     return rate;
 }
 
+/* What `rate` carries in a part of the round trip. */
+static uint64_t round_part(uint64_t rate, uint32_t srtt_us)
+{
+    uint64_t part_ns = (uint64_t)srtt_us * NS_PER_US / PACE_BURSTS_A_ROUND;
+
+    if (part_ns == 0 || rate > UINT64_MAX / part_ns)
+        return 0;
+    return min_u64(rate * part_ns / NS_PER_S, PACE_BURST_MAX);
+}
+
 /* How much may go now; 0: not before pace_at_ns. */
 uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns)
 {
@@ -142,9 +156,11 @@ uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns)
         return UINT64_MAX;
     if (now_ns < s->pace_at_ns)
         return 0;
-    /* A burst is what two ticks carry, and a portion that is worth a read of the disk as far as
-     * that is a small part of the window. */
+    /* A burst is what two ticks carry; as much of a round trip as makes a frame, since a sender's
+     * time goes into frames more than into bytes; and a portion that is worth a read of the disk as
+     * far as that is a small part of the window. */
     burst = rate / (NS_PER_S / PACE_SLACK_NS);
+    burst = max_u64(burst, round_part(rate, conn->srtt_us));
     burst = max_u64(burst,
                     min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss, s->cc.cwnd / 4));
     return max_u64(burst, 2u * conn->mss);
