@@ -4,8 +4,8 @@
  *
  * During the handshake the client's bytes are kept in the session's request buffer, as requests
  * are, and the desk takes one step at a time with what is there. Its flights become runs of the
- * stream. With the last step the keys of our direction go to tlsrec; from then on every packet's
- * bytes go through OpenSSL to HTTP.
+ * stream. With the last step the keys of both directions go to tlsrec, and OpenSSL's part is given
+ * back; from then on every packet's bytes go through the inbox to HTTP.
  *
  * The client's window shrinks by all that we still keep: ciphertext of an unfinished record and
  * requests that wait. Neither can therefore be more than the receive window.
@@ -16,8 +16,6 @@
 #include <stdlib.h>
 
 #define STEPS_PER_TURN 16 /* that are taken back from the desk */
-/* A record's plaintext, or several small ones'. */
-#define PLAIN_BYTES TLSREC_PLAIN_MAX
 /* Senders at a time, as TCP counts them: each has expanded keys. */
 #define KEYS_MAX (64 * 1024)
 /* On average: flights, the response's runs that are in flight, and the one ahead. */
@@ -31,10 +29,11 @@ static void secure_free(struct secure *s)
 {
     struct worker *w = s->session.worker;
 
-    if (s->tls)
-        tls_conn_close(s->tls);
-    if (s->stage == SECURE_OPEN)
+    tls_conn_close(s->tls);
+    if (s->stage == SECURE_OPEN) {
         tlsrec_close(&s->records);
+        tlsrec_inbox_close(&s->inbox);
+    }
     free(s->job.out);
     list_remove(&s->link);
     mem_pool_put(&w->secures, s);
@@ -123,7 +122,7 @@ static void credit(struct secure *s)
     if (!(s->session.flags & SESSION_CLOSING)) {
         kept = q ? q->len : 0;
         if (s->stage == SECURE_OPEN)
-            kept += (uint32_t)tls_held(s->tls);
+            kept += (uint32_t)tlsrec_held(&s->inbox);
     }
     if (s->unrecved > kept) {
         tcp_recved(s->session.conn, s->unrecved - kept);
@@ -133,7 +132,7 @@ static void credit(struct secure *s)
 
 /* --- after the handshake ---------------------------------------------------------------------- */
 
-static void fail(struct secure *s, const struct tls_events *ev, uint64_t now_ns)
+static void fail(struct secure *s, const struct tlsrec_events *ev, uint64_t now_ns)
 {
     if (!ev->alert_wanted) { /* RFC 8446 6.2: the client has ended it, and all of it */
         session_abort(&s->session, now_ns);
@@ -145,22 +144,21 @@ static void fail(struct secure *s, const struct tls_events *ev, uint64_t now_ns)
 }
 
 /* Requests, and what TLS has to say between them. */
-static void take_records(struct secure *s, const uint8_t *data, uint32_t len, uint64_t now_ns)
+static void take_records(struct secure *s, const uint8_t *data, size_t len, uint64_t now_ns)
 {
     struct tcp_conn *conn = s->session.conn;
-    uint8_t plain[PLAIN_BYTES];
-    struct tls_events ev = {0};
+    uint8_t plain[TLSREC_INBOX_ROOM];
+    struct tlsrec_events ev;
     size_t n;
 
     do {
-        n = tls_read(s->tls, data, len, plain, sizeof(plain), &ev);
-        len = 0;
+        n = tlsrec_read(&s->inbox, &data, &len, plain, &ev);
         s->update_owed |= ev.update_asked;
         if (n > 0)
             session_take(&s->session, plain, (uint32_t)n, now_ns);
         if (tcp_conn_state(conn) == TCP_CLOSED || s->finished)
             return; /* and the session may be gone */
-    } while (n > 0 && !ev.closed && !ev.failed);
+    } while (n > 0);
     if (ev.failed) {
         fail(s, &ev, now_ns);
         return;
@@ -195,30 +193,44 @@ static void step_failed(struct secure *s, uint64_t now_ns)
     close_now(s, now_ns);
 }
 
-/* The keys of our direction are tlsrec's from here on. Requests may have come with the client's
- * Finished, or while the desk had it: in OpenSSL's hands, and in ours. */
+static void take_keys(struct secure *s, const struct tls_handover *h)
+{
+    struct tlsrec_engine *engine = s->session.worker->engine;
+    struct tlsrec_start start = {.wire = s->wire, .seq = h->sealed};
+
+    if (h->version == TLSREC_TLS13) {
+        tlsrec_init13(&s->records, engine, h->suite, h->our_secret, &start);
+        tlsrec_inbox_init13(&s->inbox, engine, h->suite, h->their_secret);
+    } else {
+        tlsrec_init12(&s->records, engine, h->suite, &h->master, true, &start);
+        tlsrec_inbox_init12(&s->inbox, engine, h->suite, &h->master, h->opened);
+    }
+}
+
+/* Requests may have come with the client's Finished, or while the desk had it. */
 static void hand_over(struct secure *s, uint64_t now_ns)
 {
+    struct tcp_conn *conn = s->session.conn;
     struct worker *w = s->session.worker;
-    struct tlsrec_start start = {.wire = s->wire};
-    struct request *kept;
+    struct tls_conn *tls = s->tls;
     struct tls_handover h;
+    struct request *kept;
 
-    tls_handover(s->tls, &h);
-    start.seq = h.seq;
-    if (h.version == TLSREC_TLS13)
-        tlsrec_init13(&s->records, w->engine, h.suite, h.secret, &start);
-    else
-        tlsrec_init12(&s->records, w->engine, h.suite, &h.master, true, &start);
+    tls_handover(tls, &h);
+    s->tls = NULL;
+    take_keys(s, &h);
     s->full_bytes = h.full_bytes ? h.full_bytes : TLSREC_PLAIN_MAX;
     stat_inc(&w->secure_stats.handshakes);
     if (h.resumed)
         stat_inc(&w->secure_stats.resumed);
-    explicit_bzero(&h, sizeof(h));
     handshake_over(s, SECURE_OPEN);
     kept = session_take_back(&s->session);
-    take_records(s, (const uint8_t *)kept->buf, kept->len, now_ns);
+    take_records(s, h.behind, h.behind_len, now_ns);
+    if (tcp_conn_state(conn) != TCP_CLOSED && !s->finished)
+        take_records(s, (const uint8_t *)kept->buf, kept->len, now_ns);
     mem_pool_put(&w->requests, kept);
+    explicit_bzero(&h, sizeof(h));
+    tls_conn_close(tls);
 }
 
 /* What the client has sent meanwhile belongs to the next step. */

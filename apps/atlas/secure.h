@@ -26,6 +26,7 @@
 #define ATLAS_SECURE_H
 
 #include "session.h"
+#include "tlsrec/inbox.h"
 
 #define RUN_RECORDS 48
 /* Of one connection: 25 MB in flight, if they are full; and no more than that for one who asks for
@@ -62,9 +63,10 @@ enum secure_stage {
 struct secure {
     struct session session; /* first: it is what TCP and the others know */
     struct list link;       /* of the worker's */
-    struct tls_conn *tls;
-    struct tls_job job; /* in whose hands `tls` is while job_out */
+    struct tls_conn *tls;   /* until the handshake is over */
+    struct tls_job job;     /* in whose hands `tls` is while job_out */
     struct tlsrec records;
+    struct tlsrec_inbox inbox;
     struct run *first, *last; /* not acknowledged to the last byte */
     uint32_t run_count;
     uint64_t wire;            /* bytes of TCP's stream so far: the next run begins here */

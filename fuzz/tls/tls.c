@@ -20,6 +20,7 @@
 
 #include "base/rand.h"
 #include "tls/tls.h"
+#include "tlsrec/inbox.h"
 
 #define CHECK(x)    ((x) ? (void)0 : abort())
 #define ARENA_BYTES (4u << 20)
@@ -101,7 +102,7 @@ static void before(const uint8_t *data, size_t len, size_t piece)
         size_t n = min_u64(len, piece), out_len = SIZE_MAX;
 
         step = tls_step(conn, data, n, out, sizeof(out), &out_len);
-        CHECK(out_len <= sizeof(out) && tls_held(conn) <= HELD_MAX);
+        CHECK(out_len <= sizeof(out));
         CHECK(!tls_spoke_http(conn) || (step == TLS_FAILED && out_len == 0));
         data += n;
         len -= n;
@@ -113,7 +114,7 @@ static void before(const uint8_t *data, size_t len, size_t piece)
 /* --- a good client ---------------------------------------------------------------------------- */
 
 struct peer {
-    struct tls_conn *conn;
+    struct tlsrec_inbox inbox;
     struct tlsrec tls; /* the client's direction */
     struct tlsrec_keys keys;
     uint8_t secret[TLSREC_SECRET_MAX];
@@ -135,12 +136,30 @@ static void on_secret(const SSL *ssl, const char *line)
     }
 }
 
-static void shake_hands(struct peer *p, int version, struct tls_handover *handover)
+static void take_over(struct peer *p, const struct tls_handover *h)
+{
+    struct tlsrec_start start = {.seq = h->version == TLSREC_TLS12 ? 1 : 0};
+
+    CHECK(h->behind_len == 0);
+    if (h->version == TLSREC_TLS13) {
+        CHECK(memcmp(p->secret, h->their_secret, sizeof(p->secret)) == 0);
+        tlsrec_init13(&p->tls, engine, h->suite, p->secret, &start);
+        tlsrec_inbox_init13(&p->inbox, engine, h->suite, h->their_secret);
+    } else {
+        tlsrec_init12(&p->tls, engine, h->suite, &h->master, false, &start);
+        tlsrec_inbox_init12(&p->inbox, engine, h->suite, &h->master, h->opened);
+    }
+    tlsrec_attach(&p->tls, &p->keys);
+}
+
+static void shake_hands(struct peer *p, int version)
 {
     static uint8_t in[WIRE_BYTES], out[TLS_FLIGHT_BYTES];
     SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method());
     BIO *to_client = BIO_new(BIO_s_mem()), *to_server = BIO_new(BIO_s_mem());
     enum tls_step step = TLS_MORE;
+    struct tls_handover handover;
+    struct tls_conn *conn;
     SSL *client;
 
     SSL_CTX_set_min_proto_version(client_ctx, version);
@@ -149,6 +168,7 @@ static void shake_hands(struct peer *p, int version, struct tls_handover *handov
     client = SSL_new(client_ctx);
     SSL_set_app_data(client, p);
     SSL_set_bio(client, to_client, to_server);
+    CHECK(tls_conn_open(&conn, ctx) == 0);
     while (step == TLS_MORE) {
         size_t out_len;
         int n;
@@ -156,52 +176,43 @@ static void shake_hands(struct peer *p, int version, struct tls_handover *handov
         SSL_connect(client);
         n = BIO_read(to_server, in, sizeof(in));
         CHECK(n > 0);
-        step = tls_step(p->conn, in, (size_t)n, out, sizeof(out), &out_len);
+        step = tls_step(conn, in, (size_t)n, out, sizeof(out), &out_len);
         BIO_write(to_client, out, (int)out_len);
     }
     CHECK(step == TLS_READY);
-    tls_handover(p->conn, handover);
+    tls_handover(conn, &handover);
+    take_over(p, &handover);
+    tls_conn_close(conn);
     SSL_free(client);
     SSL_CTX_free(client_ctx);
-}
-
-static void take_over(struct peer *p, const struct tls_handover *h)
-{
-    struct tlsrec_start start = {.seq = h->version == TLSREC_TLS12 ? 1 : 0};
-
-    if (h->version == TLSREC_TLS13)
-        tlsrec_init13(&p->tls, engine, h->suite, p->secret, &start);
-    else
-        tlsrec_init12(&p->tls, engine, h->suite, &h->master, false, &start);
-    tlsrec_attach(&p->tls, &p->keys);
 }
 
 /* --- after the handshake ---------------------------------------------------------------------- */
 
 static void deliver(struct peer *p, const uint8_t *wire, size_t len)
 {
-    while (len > 0) {
-        size_t n = min_u64(len, p->piece), got;
-        const uint8_t *in = wire;
-        size_t in_len = n;
+    static uint8_t plain[TLSREC_INBOX_ROOM];
 
+    while (len > 0) {
+        size_t n = min_u64(len, p->piece), left = n, got;
+
+        len -= n;
         do {
-            struct tls_events events;
-            size_t room = min_u64(sizeof(p->got) - p->got_len, 1 + p->piece * 3);
+            struct tlsrec_events events;
             bool is_end;
 
-            got = tls_read(p->conn, in, in_len, p->got + p->got_len, room, &events);
+            got = tlsrec_read(&p->inbox, &wire, &left, plain, &events);
             is_end = events.closed || events.failed;
-            CHECK(got <= room && tls_held(p->conn) <= HELD_MAX);
+            CHECK(got <= TLSREC_PLAIN_MAX && tlsrec_held(&p->inbox) <= HELD_MAX);
             CHECK(!p->has_ended || (got == 0 && !is_end));
             CHECK(!is_end || (got == 0 && !p->is_good));
             CHECK(!events.alert_wanted || events.failed);
             p->has_ended |= is_end;
+            CHECK(p->got_len + got <= sizeof(p->got));
+            memcpy(p->got + p->got_len, plain, got);
             p->got_len += got;
-            in_len = 0;
         } while (got > 0);
-        wire += n;
-        len -= n;
+        CHECK(left == 0);
     }
 }
 
@@ -267,15 +278,12 @@ static void operate(struct peer *p, uint8_t kind, const uint8_t *bytes, size_t l
 static void after(const uint8_t *data, size_t len, size_t piece, int version)
 {
     static struct peer p;
-    struct tls_handover handover;
     unsigned updates = 0;
 
     memset(&p, 0, sizeof(p));
     p.piece = piece;
     p.is_good = true;
-    CHECK(tls_conn_open(&p.conn, ctx) == 0);
-    shake_hands(&p, version, &handover);
-    take_over(&p, &handover);
+    shake_hands(&p, version);
     while (len >= 2 && p.sent_len < WIRE_BYTES / 2) {
         size_t n = min_u64(data[1], len - 2);
 
@@ -284,12 +292,12 @@ static void after(const uint8_t *data, size_t len, size_t piece, int version)
         operate(&p, data[0], data + 2, n);
         data += 2 + n;
         len -= 2 + n;
-        CHECK(!p.is_good || (p.got_len == p.sent_len && tls_held(p.conn) == 0));
+        CHECK(!p.is_good || (p.got_len == p.sent_len && tlsrec_held(&p.inbox) == 0));
     }
     CHECK(memcmp(p.got, p.sent, min_u64(p.got_len, p.sent_len)) == 0);
     tlsrec_detach(&p.tls);
     tlsrec_close(&p.tls);
-    tls_conn_close(p.conn);
+    tlsrec_inbox_close(&p.inbox);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * conn.c - a connection: handshake, handover, what the client sends.
+ * conn.c - a connection: handshake and handover.
  *
  * OpenSSL reads from the caller's memory and writes to it, through a BIO of our own: what it does
  * not take in a call is copied, the rest is not. It asks for the header of a record and then for
- * its body, never for more, which is how bytes of unfinished records are counted.
+ * its body, never for more: what is behind the client's Finished is still ours at the handover.
  *
- * What goes on inside it is learnt from its callbacks: which messages it wrote and read, and the
- * secret that its records are sealed with.
+ * What goes on inside it is learnt from its callbacks: how many records it wrote and read with the
+ * last keys, and the secrets that these keys are made from.
  */
 #include "priv.h"
 
@@ -18,17 +18,15 @@
 #include <stdlib.h>
 
 #define RECORD_HEAD  5
-#define SECRET_LABEL "SERVER_TRAFFIC_SECRET_0 "
+#define OUR_SECRET   "SERVER_TRAFFIC_SECRET_0 "
+#define THEIR_SECRET "CLIENT_TRAFFIC_SECRET_0 "
 /* A client's whole handshake. The largest hellos have a key share of 1,216 bytes (ML-KEM-768) and
  * a ticket; early data that we do not take is read over, 16 KiB at most. */
 #define HANDSHAKE_BYTES_MAX (64 * 1024)
-/* Changes of keys without a byte of data in between: each costs us more than the client. */
-#define UPDATES_MAX 32
 
 enum conn_state {
     CONN_SHAKING, /* tls_step is next */
     CONN_SHAKEN,  /* tls_handover is next */
-    CONN_OPEN,    /* tls_read is next */
     CONN_OVER,    /* nothing is */
 };
 
@@ -39,48 +37,34 @@ struct tls_conn {
     /* to be read: in the caller's memory during a call, or kept from one to the next */
     const uint8_t *in;
     size_t in_len;
-    uint8_t *kept; /* allocated, or NULL */
-    size_t taken;  /* bytes that OpenSSL has read, of the handshake */
-    size_t held;   /* of them: of the record that is not complete */
-    uint8_t head[RECORD_HEAD];
+    uint8_t *kept;             /* allocated, or NULL */
+    size_t taken;              /* bytes that OpenSSL has read */
+    uint8_t head[RECORD_HEAD]; /* the first of them */
     /* where our flight goes */
     uint8_t *out;
     size_t room, out_len;
     /* what the callbacks saw */
-    uint64_t sealed;  /* records written with the last keys */
-    uint32_t updates; /* of the client's keys, since its last byte of data */
-    bool update_asked;
-    bool hello_again; /* TLS 1.2: a ClientHello after the handshake */
-    bool alert_written;
-    bool has_secret;
-    bool spoke_http;
+    uint64_t sealed, opened; /* records written and read with the last keys */
+    bool has_ours, has_theirs;
     bool cut; /* there was no room for all of the flight */
-    uint8_t alert;
-    uint8_t secret[TLSREC_SECRET_MAX];
-    struct tls_events end; /* closed or failed, not yet told */
+    bool spoke_http;
+    uint8_t our_secret[TLSREC_SECRET_MAX], their_secret[TLSREC_SECRET_MAX];
     struct tls_handover handover;
 };
 
 /* --- the wire, as OpenSSL sees it ------------------------------------------------------------- */
 
-/* Bytes that OpenSSL takes: never beyond the end of a record. */
 static void note_taken(struct tls_conn *conn, const uint8_t *bytes, size_t len)
 {
-    for (size_t i = 0; i < len && conn->held + i < RECORD_HEAD; i++)
-        conn->head[conn->held + i] = bytes[i];
-    conn->held += len;
-    if (conn->held >= RECORD_HEAD && conn->held >= (size_t)RECORD_HEAD + get_be16(conn->head + 3))
-        conn->held = 0;
-    if (conn->state == CONN_SHAKING)
-        conn->taken += len;
+    for (size_t i = 0; i < len && conn->taken + i < RECORD_HEAD; i++)
+        conn->head[conn->taken + i] = bytes[i];
+    conn->taken += len;
 }
 
 /* What is too much, or of no use, is not read. An SSL 2 hello, which OpenSSL understands, has been
  * forbidden since RFC 6176. */
 static bool is_unwanted(const struct tls_conn *conn)
 {
-    if (conn->state != CONN_SHAKING)
-        return false;
     return conn->taken > HANDSHAKE_BYTES_MAX ||
            (conn->taken == 0 && conn->in_len > 0 && conn->in[0] & 0x80);
 }
@@ -93,7 +77,7 @@ static int wire_read(BIO *bio, char *out, int room)
     BIO_clear_retry_flags(bio);
     if (is_unwanted(conn))
         return -1;
-    if (len == 0 || conn->updates > UPDATES_MAX || conn->hello_again) {
+    if (len == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -104,14 +88,11 @@ static int wire_read(BIO *bio, char *out, int room)
     return (int)len;
 }
 
-/* After the handshake it is thrown away: what OpenSSL says then, tlsrec says. */
 static int wire_write(BIO *bio, const char *bytes, int count)
 {
     struct tls_conn *conn = BIO_get_data(bio);
 
     BIO_clear_retry_flags(bio);
-    if (conn->state != CONN_SHAKING)
-        return count;
     conn->cut |= (size_t)count > conn->room - conn->out_len;
     if (conn->cut)
         return -1;
@@ -184,40 +165,22 @@ static bool keep(struct tls_conn *conn)
 
 /* --- what OpenSSL does ------------------------------------------------------------------------ */
 
-static void on_read(struct tls_conn *conn, int type, const uint8_t *message, size_t count)
-{
-    if (type != SSL3_RT_HANDSHAKE || count < 1 || message[0] != SSL3_MT_KEY_UPDATE)
-        return;
-    conn->updates++;
-    if (count > SSL3_HM_HEADER_LENGTH && message[SSL3_HM_HEADER_LENGTH] == SSL_KEY_UPDATE_REQUESTED)
-        conn->update_asked = true;
-}
-
 /*
- * Records are counted from our last change of keys: the ChangeCipherSpec in TLS 1.2, where Finished
- * is the first record with the new ones, and Finished in TLS 1.3 (whose ChangeCipherSpec means
- * nothing). OpenSSL tells of a message after its records.
+ * Records are counted from the last change of keys: the ChangeCipherSpec in TLS 1.2, where Finished
+ * is the first record with the new ones, and in TLS 1.3 (whose ChangeCipherSpec means nothing)
+ * Finished. OpenSSL tells of a message after its records.
  */
 static void on_message(int is_written, int version, int type, const void *bytes, size_t count,
                        SSL *ssl, void *arg)
 {
     struct tls_conn *conn = arg;
-    const uint8_t *message = bytes;
+    uint64_t *records = is_written ? &conn->sealed : &conn->opened;
+    uint8_t first = count > 0 ? *(const uint8_t *)bytes : 0;
 
-    if (!is_written) {
-        on_read(conn, type, message, count);
-    } else if (type == SSL3_RT_HEADER) {
-        conn->sealed++;
-    } else if (type == SSL3_RT_CHANGE_CIPHER_SPEC ||
-               (type == SSL3_RT_HANDSHAKE && version == TLS1_3_VERSION && count > 0 &&
-                message[0] == SSL3_MT_FINISHED)) {
-        conn->sealed = 0;
-    } else if (type == SSL3_RT_ALERT && count == 2) {
-        // RFC 5246 7.2.2: a warning is how OpenSSL refuses to renegotiate, and goes on.
-        conn->alert_written = message[0] == SSL3_AL_FATAL;
-        conn->alert = message[1];
-        conn->hello_again |= message[1] == SSL_AD_NO_RENEGOTIATION;
-    }
+    if (type == SSL3_RT_HEADER)
+        *records = first == SSL3_RT_CHANGE_CIPHER_SPEC ? 0 : *records + 1;
+    else if (type == SSL3_RT_HANDSHAKE && version == TLS1_3_VERSION && first == SSL3_MT_FINISHED)
+        *records = 0;
 }
 
 static uint8_t hex_digit(char c)
@@ -226,20 +189,24 @@ static uint8_t hex_digit(char c)
 }
 
 /* "LABEL client_random secret", in hexadecimal (the format of SSLKEYLOGFILE). */
+static bool parse_secret(const char *line, const char *label, uint8_t *secret)
+{
+    const char *hex = strrchr(line, ' ') + 1;
+    size_t bytes = strlen(hex) / 2;
+
+    if (strncmp(line, label, strlen(label)) != 0 || bytes > TLSREC_SECRET_MAX)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    return true;
+}
+
 void tls_conn_on_secret(const SSL *ssl, const char *line)
 {
     struct tls_conn *conn = SSL_get_app_data(ssl);
-    const char *hex = strrchr(line, ' ');
-    size_t bytes;
 
-    if (strncmp(line, SECRET_LABEL, sizeof(SECRET_LABEL) - 1) != 0)
-        return;
-    bytes = strlen(++hex) / 2;
-    if (bytes > sizeof(conn->secret))
-        return;
-    for (size_t i = 0; i < bytes; i++)
-        conn->secret[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
-    conn->has_secret = true;
+    conn->has_ours |= parse_secret(line, OUR_SECRET, conn->our_secret);
+    conn->has_theirs |= parse_secret(line, THEIR_SECRET, conn->their_secret);
 }
 
 /* --- opening and closing ---------------------------------------------------------------------- */
@@ -324,22 +291,24 @@ static bool copy_master(const SSL *ssl, struct tlsrec_master *master)
                sizeof(master->server_random);
 }
 
-/* False if OpenSSL agreed on something that tlsrec does not have. The policy keeps it from that. */
+/* False if OpenSSL agreed on something that tlsrec does not have, from which the policy keeps it;
+ * or if the client's Finished was not the end of its record. */
 static bool fill_handover(struct tls_conn *conn)
 {
     struct tls_handover *h = &conn->handover;
 
     h->version = SSL_version(conn->ssl) == TLS1_3_VERSION ? TLSREC_TLS13 : TLSREC_TLS12;
-    h->seq = conn->sealed;
+    h->sealed = conn->sealed;
+    h->opened = conn->opened;
     h->full_bytes = full_bytes_of(SSL_get_session(conn->ssl));
     h->resumed = SSL_session_reused(conn->ssl);
-    if (!suite_of(conn->ssl, &h->suite))
+    if (!suite_of(conn->ssl, &h->suite) || SSL_has_pending(conn->ssl))
         return false;
     if (h->version == TLSREC_TLS12)
         return SSL_version(conn->ssl) == TLS1_2_VERSION && copy_master(conn->ssl, &h->master);
-    memcpy(h->secret, conn->secret, sizeof(h->secret));
-    OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
-    return conn->has_secret;
+    memcpy(h->our_secret, conn->our_secret, sizeof(h->our_secret));
+    memcpy(h->their_secret, conn->their_secret, sizeof(h->their_secret));
+    return conn->has_ours && conn->has_theirs;
 }
 
 /* OpenSSL fails with five bytes, the header of a first record that is none. */
@@ -399,87 +368,7 @@ void tls_handover(struct tls_conn *conn, struct tls_handover *handover)
 {
     assert(conn->state == CONN_SHAKEN);
     *handover = conn->handover;
-    OPENSSL_cleanse(&conn->handover, sizeof(conn->handover));
-    conn->state = CONN_OPEN;
-}
-
-/* --- what the client sends -------------------------------------------------------------------- */
-
-static void fail(struct tls_conn *conn, enum tlsrec_alert alert)
-{
-    conn->end = (struct tls_events){.failed = true, .alert_wanted = true, .alert = alert};
-}
-
-/* SSL_read had nothing: why? */
-static void judge_read(struct tls_conn *conn, int rc)
-{
-    int error = SSL_get_error(conn->ssl, rc);
-
-    if (conn->hello_again)
-        fail(conn, TLSREC_NO_RENEGOTIATION);
-    else if (conn->updates > UPDATES_MAX)
-        fail(conn, TLSREC_UNEXPECTED_MESSAGE);
-    else if (error == SSL_ERROR_ZERO_RETURN)
-        conn->end.closed = true;
-    else if (error != SSL_ERROR_WANT_READ && conn->alert_written)
-        fail(conn, (enum tlsrec_alert)conn->alert);
-    else if (error != SSL_ERROR_WANT_READ)
-        conn->end.failed = true; // the client's own alert: there is nothing to say to that
-}
-
-static size_t read_records(struct tls_conn *conn, uint8_t *plain, size_t room)
-{
-    size_t got = 0;
-
-    while (got < room) {
-        size_t count = 0;
-        int rc;
-
-        ERR_clear_error();
-        rc = SSL_read_ex(conn->ssl, plain + got, room - got, &count);
-        if (rc != 1) {
-            judge_read(conn, rc);
-            break;
-        }
-        got += count;
-        conn->updates = 0;
-    }
-    ERR_clear_error();
-    return got;
-}
-
-/* An end is told when all that came before it has been read. */
-size_t tls_read(struct tls_conn *conn, const uint8_t *in, size_t len, uint8_t *plain, size_t room,
-                struct tls_events *events)
-{
-    bool has_ended = conn->end.closed || conn->end.failed;
-    size_t got = 0;
-
-    assert(conn->state >= CONN_OPEN && room > 0);
-    memset(events, 0, sizeof(*events));
-    if (conn->state == CONN_OVER)
-        return 0;
-    if (!has_ended) {
-        if (feed(conn, in, len))
-            got = read_records(conn, plain, room);
-        else
-            fail(conn, TLSREC_INTERNAL_ERROR);
-        if (!keep(conn))
-            fail(conn, TLSREC_INTERNAL_ERROR);
-        events->update_asked = conn->update_asked;
-        conn->update_asked = false;
-    }
-    if (got == 0 && (conn->end.closed || conn->end.failed)) {
-        bool update_asked = events->update_asked;
-
-        *events = conn->end;
-        events->update_asked = update_asked;
-        conn->state = CONN_OVER;
-    }
-    return got;
-}
-
-size_t tls_held(const struct tls_conn *conn)
-{
-    return conn->held;
+    handover->behind = conn->in;
+    handover->behind_len = conn->in_len;
+    conn->state = CONN_OVER;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * conn_test.c - what clients send after the handshake, and what they should not.
+ * conn_test.c - what clients of OpenSSL's send after the handshake is what tlsrec's inbox reads,
+ * with what was handed over; and what they should not send.
  */
 #include "link.h"
 
@@ -37,20 +38,19 @@ struct heard {
     uint8_t text[WIRE_BYTES];
     size_t len;
     uint32_t calls;
-    struct tls_events events; /* all of them together */
+    struct tlsrec_events events; /* all of them together */
 };
 
-/* As the header says: with the bytes, and then without until there is no more. */
-static void hear(struct link *l, const uint8_t *in, size_t len, size_t room, struct heard *h)
+/* As the header says: until there is no more. */
+static void hear(struct link *l, const uint8_t *in, size_t len, struct heard *h)
 {
     size_t n;
 
     do {
-        struct tls_events events;
+        struct tlsrec_events events;
 
-        assert_true(h->len + room <= sizeof(h->text));
-        n = tls_read(l->conn, in, len, h->text + h->len, room, &events);
-        assert_true(n <= room);
+        assert_true(h->len + TLSREC_INBOX_ROOM <= sizeof(h->text));
+        n = tlsrec_read(&l->inbox, &in, &len, h->text + h->len, &events);
         h->len += n;
         h->calls++;
         h->events.closed |= events.closed;
@@ -58,11 +58,10 @@ static void hear(struct link *l, const uint8_t *in, size_t len, size_t room, str
         h->events.failed |= events.failed;
         h->events.alert_wanted |= events.alert_wanted;
         h->events.alert |= events.alert;
-        in = NULL;
-        len = 0;
         // An end comes with nothing else.
         assert_true(n == 0 || !(events.closed || events.failed));
     } while (n > 0);
+    assert_int_equal(len, 0);
 }
 
 static struct heard *hear_all(struct link *l)
@@ -71,7 +70,7 @@ static struct heard *hear_all(struct link *l)
     size_t n = link_drain(l);
 
     memset(&h, 0, sizeof(h));
-    hear(l, l->wire, n, 1000, &h);
+    hear(l, l->wire, n, &h);
     return &h;
 }
 
@@ -95,7 +94,7 @@ static void expect_ignored(struct link *l)
     static struct heard h;
 
     memset(&h, 0, sizeof(h));
-    hear(l, (const uint8_t *)"\x17\x03\x03more", 7, 100, &h);
+    hear(l, (const uint8_t *)"\x17\x03\x03more", 7, &h);
     assert_true(h.len == 0 && h.calls == 1 && !h.events.closed && !h.events.failed);
 }
 
@@ -109,13 +108,16 @@ static void expect_failed(const struct heard *h, int alert)
 
 /* --- after the handshake ---------------------------------------------------------------------- */
 
-/* A request that arrived with the client's Finished is there at the first call. */
+/* A request that arrived with the client's Finished is there at the handover. */
 static void test_behind_finished(void **state)
 {
     const struct wish wishes[] = {wish_12, wish_13};
 
     for (size_t i = 0; i < array_len(wishes); i++) {
         struct link *l = link_open(with_tickets, &wishes[i]);
+        const struct tls_handover *h = &l->handover;
+        bool is_12 = wishes[i].version == TLS1_2_VERSION;
+        static struct heard heard;
         size_t n;
 
         // TLS 1.2's client may only write when it has our Finished, so what is behind is another.
@@ -123,26 +125,30 @@ static void test_behind_finished(void **state)
         n = link_drain(l);
         assert_int_equal(link_step(l, l->wire, n), TLS_MORE);
         SSL_do_handshake(l->client);
-        if (wishes[i].version == TLS1_3_VERSION)
+        if (!is_12)
             say(l, REQUEST);
         n = link_drain(l);
-        if (wishes[i].version == TLS1_2_VERSION)
+        if (is_12)
             memcpy(l->wire + n, "\x17\x03\x03", 3);
-        assert_int_equal(link_step(l, l->wire, n + (wishes[i].version == TLS1_2_VERSION ? 3 : 0)),
-                         TLS_READY);
-        tls_handover(l->conn, &l->handover);
-        if (wishes[i].version == TLS1_3_VERSION) {
-            expect_heard(l, REQUEST);
-            respond(l);
+        assert_int_equal(link_step(l, l->wire, n + (is_12 ? 3 : 0)), TLS_READY);
+        link_take_over(l);
+        memset(&heard, 0, sizeof(heard));
+        hear(l, h->behind, h->behind_len, &heard);
+        assert_false(heard.events.failed);
+        if (is_12) {
+            assert_int_equal(heard.len, 0);
+            assert_int_equal(tlsrec_held(&l->inbox), 3);
+            assert_true(h->opened == 1 && h->sealed == 1);
         } else {
-            expect_heard(l, "");
-            assert_int_equal(tls_held(l->conn), 3);
+            assert_int_equal(heard.len, strlen(REQUEST));
+            assert_memory_equal(heard.text, REQUEST, heard.len);
+            respond(l);
         }
         link_close(l);
     }
 }
 
-/* Little room, and bytes one by one. */
+/* Bytes one by one. */
 static void test_pieces(void **state)
 {
     static struct heard h;
@@ -156,43 +162,35 @@ static void test_pieces(void **state)
     say(l, text);
     n = link_drain(l);
     memset(&h, 0, sizeof(h));
-    hear(l, l->wire, n, 7, &h);
-    assert_int_equal(h.len, sizeof(text) - 1);
-    assert_memory_equal(h.text, text, h.len);
-    say(l, text);
-    n = link_drain(l);
-    memset(&h, 0, sizeof(h));
-    for (size_t i = 0, held = 0; i < n; i++) {
-        hear(l, l->wire + i, 1, 4096, &h);
-        held = tls_held(l->conn);
-        assert_true(held <= i + 1 && held < 16384 + 256 + 5);
-        assert_int_equal(held == 0, i == n - 1 || tls_held(l->conn) == 0);
+    for (size_t i = 0; i < n; i++) {
+        hear(l, l->wire + i, 1, &h);
+        assert_true(tlsrec_held(&l->inbox) <= min_u64(i + 1, 16384 + 256 + 5));
     }
-    assert_int_equal(tls_held(l->conn), 0);
+    assert_int_equal(tlsrec_held(&l->inbox), 0);
     assert_int_equal(h.len, sizeof(text) - 1);
     assert_memory_equal(h.text, text, h.len);
     link_close(l);
 }
 
-/* More is given before all of the old is taken. */
-static void test_impatient(void **state)
+/* A record at a time; and more is given before all of the old is taken. */
+static void test_records(void **state)
 {
+    static uint8_t plain[TLSREC_INBOX_ROOM];
     struct link *l = link_ready(contexts[KEY_P256], &wish_13);
-    uint8_t plain[64];
-    struct tls_events events;
-    size_t n, got = 0;
+    const uint8_t *in = l->wire;
+    struct tlsrec_events events;
+    size_t n;
 
     say(l, "one");
-    say(l, "two");
+    say(l, "two!");
     n = link_drain(l);
-    got += tls_read(l->conn, l->wire, n, plain, 2, &events);
-    say(l, "three");
-    n = link_drain(l);
-    got += tls_read(l->conn, l->wire, n, plain + got, 3, &events);
-    assert_int_equal(got, 5);
-    got += tls_read(l->conn, NULL, 0, plain + got, sizeof(plain) - got, &events);
-    assert_int_equal(got, 11);
-    assert_memory_equal(plain, "onetwothree", 11);
+    assert_int_equal(tlsrec_read(&l->inbox, &in, &n, plain, &events), 3);
+    assert_memory_equal(plain, "one", 3);
+    assert_int_equal(tlsrec_read(&l->inbox, &in, &n, plain, &events), 4);
+    assert_memory_equal(plain, "two!", 4);
+    assert_int_equal(n, 0);
+    assert_int_equal(tlsrec_read(&l->inbox, &in, &n, plain, &events), 0);
+    assert_false(events.closed || events.failed || events.update_asked);
     link_close(l);
 }
 
@@ -290,7 +288,7 @@ static void test_bad_record(void **state)
         n = link_drain(l);
         l->wire[n - 1] ^= 0x80;
         memset(&h, 0, sizeof(h));
-        hear(l, l->wire, n, 100, &h);
+        hear(l, l->wire, n, &h);
         assert_int_equal(h.len, 4);
         expect_failed(&h, TLSREC_BAD_RECORD_MAC);
         link_close(l);
@@ -303,7 +301,7 @@ static void fail_with(const struct wish *wish, const char *bytes, size_t len, in
     static struct heard h;
 
     memset(&h, 0, sizeof(h));
-    hear(l, (const uint8_t *)bytes, len, 100, &h);
+    hear(l, (const uint8_t *)bytes, len, &h);
     assert_int_equal(h.len, 0);
     expect_failed(&h, alert);
     link_close(l);
@@ -315,7 +313,7 @@ static void test_bad_headers(void **state)
     fail_with(&wish_12, "\x17\x03\x03\xff\xff", 5, TLSREC_RECORD_OVERFLOW);
     fail_with(&wish_13, "\x16\x03\x03\x00\x04\x01\x00\x00\x00", 9, TLSREC_UNEXPECTED_MESSAGE);
     fail_with(&wish_13, "\x14\x03\x03\x00\x01\x01", 6, TLSREC_UNEXPECTED_MESSAGE);
-    fail_with(&wish_13, REQUEST, strlen(REQUEST), TLSREC_PROTOCOL_VERSION);
+    fail_with(&wish_13, REQUEST, strlen(REQUEST), TLSREC_UNEXPECTED_MESSAGE);
     fail_with(&wish_12, REQUEST, strlen(REQUEST), TLSREC_PROTOCOL_VERSION);
 }
 
@@ -405,7 +403,7 @@ static void test_empty_records(void **state)
         assert_int_equal(EVP_EncryptFinal_ex(ctx, record + 6, &len), 1);
         assert_int_equal(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, record + 6), 1);
         EVP_CIPHER_CTX_free(ctx);
-        hear(l, record, sizeof(record), 100, &h);
+        hear(l, record, sizeof(record), &h);
     }
     assert_int_equal(h.len, 0);
     expect_failed(&h, TLSREC_UNEXPECTED_MESSAGE);
@@ -417,7 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_behind_finished), cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_impatient),       cmocka_unit_test(test_close_notify),
+        cmocka_unit_test(test_records),         cmocka_unit_test(test_close_notify),
         cmocka_unit_test(test_key_update),      cmocka_unit_test(test_key_update_flood),
         cmocka_unit_test(test_renegotiation),   cmocka_unit_test(test_bad_record),
         cmocka_unit_test(test_bad_headers),     cmocka_unit_test(test_alerts),

@@ -9,6 +9,7 @@
 #define TLS_LINK_H
 
 #include "test.h"
+#include "tlsrec/inbox.h"
 
 #define WIRE_BYTES     65536
 #define ROUNDS_MAX     10
@@ -55,7 +56,8 @@ struct link {
     BIO *to_client, *to_server;
     struct tls_conn *conn;
     struct tls_handover handover;
-    SSL_SESSION *session; /* the last one that the client was given */
+    struct tlsrec_inbox inbox; /* after the handover */
+    SSL_SESSION *session;      /* the last one that the client was given */
     uint32_t tickets;
     int alert;                         /* that the client was sent, or -1 */
     uint8_t secret[TLSREC_SECRET_MAX]; /* TLS 1.3: the client's */
@@ -152,6 +154,7 @@ static inline struct link *link_open(struct tls_ctx *ctx, const struct wish *wis
 static inline void link_close(struct link *l)
 {
     tls_conn_close(l->conn);
+    tlsrec_inbox_close(&l->inbox);
     SSL_SESSION_free(l->session);
     // Otherwise a session that was not shut down cannot be resumed.
     SSL_set_quiet_shutdown(l->client, 1);
@@ -174,6 +177,17 @@ static inline enum tls_step link_step(struct link *l, const uint8_t *in, size_t 
     return step;
 }
 
+static inline void link_take_over(struct link *l)
+{
+    struct tls_handover *h = &l->handover;
+
+    tls_handover(l->conn, h);
+    if (h->version == TLSREC_TLS13)
+        tlsrec_inbox_init13(&l->inbox, test_engine, h->suite, h->their_secret);
+    else
+        tlsrec_inbox_init12(&l->inbox, test_engine, h->suite, &h->master, h->opened);
+}
+
 /* Until it is over, with steps of at most `piece` bytes. What the client wrote behind its Finished
  * and did not fit into the last piece is left in to_server. */
 static inline enum tls_step link_shake(struct link *l, size_t piece)
@@ -190,7 +204,7 @@ static inline enum tls_step link_shake(struct link *l, size_t piece)
     SSL_do_handshake(l->client);
     ERR_clear_error();
     if (step == TLS_READY)
-        tls_handover(l->conn, &l->handover);
+        link_take_over(l);
     return step;
 }
 
@@ -221,11 +235,11 @@ struct sender {
 
 static inline void sender_open(struct sender *s, const struct tls_handover *h)
 {
-    struct tlsrec_start start = {.seq = h->seq};
+    struct tlsrec_start start = {.seq = h->sealed};
 
     memset(s, 0, sizeof(*s));
     if (h->version == TLSREC_TLS13)
-        tlsrec_init13(&s->tls, test_engine, h->suite, h->secret, &start);
+        tlsrec_init13(&s->tls, test_engine, h->suite, h->our_secret, &start);
     else
         tlsrec_init12(&s->tls, test_engine, h->suite, &h->master, true, &start);
     tlsrec_attach(&s->tls, &s->keys);

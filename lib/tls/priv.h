@@ -6,7 +6,7 @@
  *     names.c      which host a client means
  *     ctx.c        hosts with their certificates, the policy, OpenSSL's callbacks
  *     tickets.c    keys of session tickets
- *     conn.c       a connection: handshake, handover, what the client sends
+ *     conn.c       a connection: handshake and handover
  *     desk.c       threads for handshakes
  *
  * Nothing here is global, and nothing needs to be: the connection is OpenSSL's "application data"

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tls.h - the control half of TLS 1.2 and 1.3: handshakes, and what clients send after them.
+ * tls.h - the control half of TLS 1.2 and 1.3: handshakes.
  *
- * OpenSSL does it, through memory; the other half, the bytes that we send once the handshake is
- * over, is tlsrec's, whose keys come from here:
+ * OpenSSL does it, through memory; the other half, all bytes both ways once the handshake is over,
+ * is tlsrec's, whose keys come from here:
  *
  *     client's bytes --> tls_step: OpenSSL --> our flight          until TLS_READY
- *                                         --> struct tls_handover --> tlsrec
- *     client's bytes --> tls_read: OpenSSL --> requests, and tls_events   from then on
+ *                                         --> struct tls_handover --> tlsrec, its inbox
  *
- * After the handover nothing that OpenSSL writes is sent any more: it would be sealed with keys and
- * numbers that tlsrec uses. So what OpenSSL would have said (an alert, the answer to a KeyUpdate)
- * comes out as an event, and the caller says it with tlsrec; OpenSSL's own words are thrown away.
+ * After that the connection is of no more use, and what it takes (OpenSSL's part is 14 KB) can be
+ * given back.
  *
  * Owners. A context is what the operator configured, at one time: certificates, policy. It is
  * immutable and counted, so that a new one can take its place while connections of the old go on;
@@ -83,48 +81,32 @@ enum tls_step {
     TLS_FAILED, /* what is in `out` (an alert, where the RFC asks for one) is the last word */
 };
 
-/* What the keys of our direction are made from, and where they stand. */
+/* What the keys are made from, and where they stand. */
 struct tls_handover {
     enum tlsrec_version version;
     enum tlsrec_suite suite;
-    uint64_t seq; /* records that OpenSSL sealed with these keys: they are in the flight */
-    uint8_t secret[TLSREC_SECRET_MAX]; /* 1.3: server_application_traffic_secret_0 */
-    struct tlsrec_master master;       /* 1.2 */
-    uint32_t full_bytes;               /* what the client's max_fragment_length allows, or 0 */
+    /* Records that OpenSSL sealed and opened with these keys: the former are in the flight. */
+    uint64_t sealed, opened;
+    /* TLS 1.3: server_ and client_application_traffic_secret_0 */
+    uint8_t our_secret[TLSREC_SECRET_MAX], their_secret[TLSREC_SECRET_MAX];
+    struct tlsrec_master master; /* TLS 1.2 */
+    /* Bytes that arrived behind the client's Finished; the connection's. */
+    const uint8_t *behind;
+    size_t behind_len;
+    uint32_t full_bytes; /* what the client's max_fragment_length allows, or 0 */
     bool resumed;
 };
 
 /*
  * Takes `len` bytes from the client, all of them, and writes our answer, at most `room` bytes
- * (TLS_FLIGHT_BYTES are always enough; a step that would need more fails). Bytes that arrived
- * behind the client's Finished are kept for tls_read, which is called once with nothing new.
+ * (TLS_FLIGHT_BYTES are always enough; a step that would need more fails).
  */
 must_check enum tls_step tls_step(struct tls_conn *conn, const uint8_t *in, size_t len,
                                   uint8_t *out, size_t room, size_t *out_len);
 /* After TLS_FAILED: the client sent a plain HTTP request; it would understand a plain answer. */
 bool tls_spoke_http(const struct tls_conn *conn);
-/* Once, after TLS_READY; the connection's own copy is wiped. */
+/* Once, after TLS_READY. The caller wipes it. */
 void tls_handover(struct tls_conn *conn, struct tls_handover *handover);
-
-/* What tls_read saw besides data. */
-struct tls_events {
-    bool closed;       /* close_notify: the client will send nothing more */
-    bool update_asked; /* a KeyUpdate that asks for one of ours */
-    bool failed;       /* the connection must end ... */
-    bool alert_wanted; /* ... and this alert should be sent first */
-    enum tlsrec_alert alert;
-};
-
-/*
- * Takes `len` bytes from the client, all of them, and writes what they decrypt to, at most `room`
- * bytes; returns how many. More may be waiting: call again with len 0 until it returns 0. `closed`
- * and `failed` are told once, by a call that returns 0; whatever the client says after that is
- * thrown away.
- */
-must_check size_t tls_read(struct tls_conn *conn, const uint8_t *in, size_t len, uint8_t *plain,
-                           size_t room, struct tls_events *events);
-/* Bytes taken that no record could be made of so far. */
-size_t tls_held(const struct tls_conn *conn);
 
 /* --- the desk --------------------------------------------------------------------------------- */
 

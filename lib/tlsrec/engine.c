@@ -156,6 +156,59 @@ void aead_seal(struct tlsrec_engine *engine, enum tlsrec_suite suite, const uint
         gcm_seal_apart(engine->mgr, suite, expanded, m, tag);
 }
 
+static void gcm_open(IMB_MGR *mgr, enum tlsrec_suite suite, const uint8_t *expanded,
+                     const struct aead_message *m, uint8_t *tag)
+{
+    const struct gcm_key_data *key = gcm_keys(expanded);
+    struct gcm_context_data ctx;
+
+    if (suite == TLSREC_AES_128_GCM)
+        IMB_AES128_GCM_DEC(mgr, key, &ctx, m->out, m->text, m->text_bytes, m->nonce, m->aad,
+                           m->aad_bytes, tag, TLSREC_TAG_BYTES);
+    else
+        IMB_AES256_GCM_DEC(mgr, key, &ctx, m->out, m->text, m->text_bytes, m->nonce, m->aad,
+                           m->aad_bytes, tag, TLSREC_TAG_BYTES);
+    explicit_bzero(&ctx, sizeof(ctx));
+}
+
+static void chacha_open(IMB_MGR *mgr, const uint8_t *key, const struct aead_message *m,
+                        uint8_t *tag)
+{
+    struct chacha20_poly1305_context_data ctx;
+
+    IMB_CHACHA20_POLY1305_INIT(mgr, key, &ctx, m->nonce, m->aad, m->aad_bytes);
+    if (m->text_bytes > 0)
+        IMB_CHACHA20_POLY1305_DEC_UPDATE(mgr, key, &ctx, m->out, m->text, m->text_bytes);
+    IMB_CHACHA20_POLY1305_DEC_FINALIZE(mgr, &ctx, tag, TLSREC_TAG_BYTES);
+    explicit_bzero(&ctx, sizeof(ctx));
+}
+
+/* In a time that does not depend on where they differ. */
+static bool tags_equal(const uint8_t *a, const uint8_t *b)
+{
+    unsigned different = 0;
+
+    for (uint32_t i = 0; i < TLSREC_TAG_BYTES; i++)
+        different |= a[i] ^ b[i];
+    return different == 0;
+}
+
+bool aead_open(struct tlsrec_engine *engine, enum tlsrec_suite suite, const uint8_t *expanded,
+               const struct aead_message *m, const uint8_t *tag)
+{
+    uint8_t expected[TLSREC_TAG_BYTES];
+
+    assert(m->suffix_bytes == 0);
+    if (suite == TLSREC_CHACHA20_POLY1305)
+        chacha_open(engine->mgr, expanded, m, expected);
+    else
+        gcm_open(engine->mgr, suite, expanded, m, expected);
+    if (likely(tags_equal(expected, tag)))
+        return true;
+    explicit_bzero(m->out, m->text_bytes);
+    return false;
+}
+
 /* --- the ciphers as counters -------------------------------------------------------------------
  */
 

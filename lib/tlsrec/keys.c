@@ -52,6 +52,39 @@ void keys_prf(struct tlsrec_engine *engine, enum tlsrec_suite suite, const uint8
     explicit_bzero(full, sizeof(full));
 }
 
+void keys_derive13(struct tlsrec_engine *engine, enum tlsrec_suite suite, const uint8_t *secret,
+                   uint8_t *key, uint8_t *iv)
+{
+    keys_expand_label(engine, suite, secret, "key", key, aead_key_bytes(suite));
+    keys_expand_label(engine, suite, secret, "iv", iv, NONCE_BYTES);
+}
+
+/* Client's key, server's key, client's IV, server's IV; AEADs have no MAC keys. */
+void keys_derive12(struct tlsrec_engine *engine, enum tlsrec_suite suite,
+                   const struct tlsrec_master *master, bool is_server, uint8_t *key, uint8_t *iv)
+{
+    uint32_t key_bytes = aead_key_bytes(suite);
+    uint32_t iv_bytes = suite == TLSREC_CHACHA20_POLY1305 ? NONCE_BYTES : 4;
+    uint8_t block[2 * (32 + NONCE_BYTES)], seed[2 * TLSREC_RANDOM_BYTES];
+
+    memcpy(seed, master->server_random, TLSREC_RANDOM_BYTES);
+    memcpy(seed + TLSREC_RANDOM_BYTES, master->client_random, TLSREC_RANDOM_BYTES);
+    keys_prf(engine, suite, master->secret, "key expansion", seed, block,
+             2 * (key_bytes + iv_bytes));
+    memcpy(key, block + (is_server ? key_bytes : 0), key_bytes);
+    memcpy(iv, block + 2 * key_bytes + (is_server ? iv_bytes : 0), iv_bytes);
+    explicit_bzero(block, sizeof(block));
+}
+
+void keys_next_secret(struct tlsrec_engine *engine, enum tlsrec_suite suite, uint8_t *secret)
+{
+    uint8_t next[TLSREC_SECRET_MAX];
+
+    keys_expand_label(engine, suite, secret, "traffic upd", next, hash_bytes(suite));
+    memcpy(secret, next, hash_bytes(suite));
+    explicit_bzero(next, sizeof(next));
+}
+
 /* --- generations -------------------------------------------------------------------------------
  */
 
@@ -61,14 +94,11 @@ static void expand(struct tlsrec *tls, uint32_t number)
                 tls->keys->expanded[number & 1]);
 }
 
-/* RFC 8446 7.3 */
-static void derive13(struct tlsrec *tls)
+static void derive(struct tlsrec *tls)
 {
     struct tlsrec_generation *g = generation_of(tls, tls->number);
 
-    keys_expand_label(tls->engine, tls->suite, tls->secret, "key", g->key,
-                      aead_key_bytes(tls->suite));
-    keys_expand_label(tls->engine, tls->suite, tls->secret, "iv", g->iv, NONCE_BYTES);
+    keys_derive13(tls->engine, tls->suite, tls->secret, g->key, g->iv);
     g->live = true;
 }
 
@@ -94,47 +124,32 @@ void tlsrec_init13(struct tlsrec *tls, struct tlsrec_engine *engine, enum tlsrec
     init(tls, engine, suite, start);
     tls->version = TLSREC_TLS13;
     memcpy(tls->secret, secret, hash_bytes(suite));
-    derive13(tls);
+    derive(tls);
 }
 
-/* RFC 5246 6.3: client's key, server's key, client's IV, server's IV; AEADs have no MAC keys. */
 void tlsrec_init12(struct tlsrec *tls, struct tlsrec_engine *engine, enum tlsrec_suite suite,
                    const struct tlsrec_master *master, bool is_server,
                    const struct tlsrec_start *start)
 {
-    uint32_t key_bytes = aead_key_bytes(suite);
-    uint32_t iv_bytes = suite == TLSREC_CHACHA20_POLY1305 ? NONCE_BYTES : 4;
-    uint8_t block[2 * (32 + NONCE_BYTES)], seed[2 * TLSREC_RANDOM_BYTES];
     struct tlsrec_generation *g = &tls->generations[0];
 
     init(tls, engine, suite, start);
     tls->version = TLSREC_TLS12;
-    memcpy(seed, master->server_random, TLSREC_RANDOM_BYTES);
-    memcpy(seed + TLSREC_RANDOM_BYTES, master->client_random, TLSREC_RANDOM_BYTES);
-    keys_prf(engine, suite, master->secret, "key expansion", seed, block,
-             2 * (key_bytes + iv_bytes));
-    memcpy(g->key, block + (is_server ? key_bytes : 0), key_bytes);
-    memcpy(g->iv, block + 2 * key_bytes + (is_server ? iv_bytes : 0), iv_bytes);
+    keys_derive12(engine, suite, master, is_server, g->key, g->iv);
     g->live = true;
-    explicit_bzero(block, sizeof(block));
 }
 
-/* RFC 8446 7.2 */
 void keys_next_generation(struct tlsrec *tls)
 {
     struct tlsrec_generation *g = generation_of(tls, tls->number + 1);
-    uint8_t next[TLSREC_SECRET_MAX] = {0};
 
     assert(tls->version == TLSREC_TLS13 && !g->live);
-    keys_expand_label(tls->engine, tls->suite, tls->secret, "traffic upd", next,
-                      hash_bytes(tls->suite));
-    memcpy(tls->secret, next, sizeof(next));
-    explicit_bzero(next, sizeof(next));
+    keys_next_secret(tls->engine, tls->suite, tls->secret);
     tls->number++;
     tls->reserved = 0;
     tls->began = tls->wire;
     g->sealed = 0;
-    derive13(tls);
+    derive(tls);
     if (tls->keys)
         expand(tls, tls->number);
 }

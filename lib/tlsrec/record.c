@@ -6,8 +6,6 @@
 
 #include "base/bytes.h"
 
-#define AAD_MAX          13
-#define TLS12_VERSION    0x0303 /* what a record of either version says */
 #define INNER_TYPE_BYTES 1
 
 static_assert(TLSREC_HEAD_MAX < MEM_CHUNK_HEADROOM, "a chunk has room in front of a record");
@@ -38,27 +36,29 @@ static void put_head(const struct tlsrec *tls, const struct tlsrec_record *r, ui
         put_be64(head + HEADER_BYTES, r->seq);
 }
 
-/* RFC 8446 5.3 and RFC 7905 2: IV xor number. RFC 5288 3: salt, explicit nonce. */
-static void make_nonce(const struct tlsrec *tls, const struct tlsrec_record *r, uint8_t *nonce)
+void record_nonce(const uint8_t *iv, uint64_t number, bool is_explicit, uint8_t *nonce)
 {
-    const uint8_t *iv = generation_for(tls, r)->iv;
-
     memcpy(nonce, iv, NONCE_BYTES);
-    put_be64(nonce + 4, r->head > HEADER_BYTES ? r->seq : get_be64(iv + 4) ^ r->seq);
+    put_be64(nonce + 4, is_explicit ? number : get_be64(iv + 4) ^ number);
 }
 
-/* RFC 8446 5.2: the header as sent. RFC 5246 6.2.3.3: number, type, version, plaintext's length. */
-static uint32_t make_aad(const struct tlsrec *tls, const struct tlsrec_record *r,
-                         const uint8_t *head, uint8_t *aad)
+static void make_nonce(const struct tlsrec *tls, const struct tlsrec_record *r, uint8_t *nonce)
 {
-    if (tls->version == TLSREC_TLS13) {
-        memcpy(aad, head, HEADER_BYTES);
-        return HEADER_BYTES;
-    }
-    put_be64(aad, r->seq);
-    aad[8] = r->type;
+    record_nonce(generation_for(tls, r)->iv, r->seq, r->head > HEADER_BYTES, nonce);
+}
+
+uint32_t record_aad13(const uint8_t *head, uint8_t *aad)
+{
+    memcpy(aad, head, HEADER_BYTES);
+    return HEADER_BYTES;
+}
+
+uint32_t record_aad12(uint64_t seq, uint8_t type, uint16_t plain_bytes, uint8_t *aad)
+{
+    put_be64(aad, seq);
+    aad[8] = type;
     put_be16(aad + 9, TLS12_VERSION);
-    put_be16(aad + 11, r->plain_bytes);
+    put_be16(aad + 11, plain_bytes);
     return AAD_MAX;
 }
 
@@ -84,7 +84,9 @@ enum tlsrec_verdict tlsrec_seal(struct tlsrec *tls, const struct tlsrec_record *
     assert(record->seq <= g->sealed);
     put_head(tls, record, out);
     make_nonce(tls, record, nonce);
-    message.aad_bytes = make_aad(tls, record, out, aad);
+    message.aad_bytes = tls->version == TLSREC_TLS13
+                            ? record_aad13(out, aad)
+                            : record_aad12(record->seq, record->type, record->plain_bytes, aad);
     aead_seal(tls->engine, tls->suite, expanded_for(tls, record), &message, tag_out);
     if (record->seq == g->sealed) {
         g->sealed++;

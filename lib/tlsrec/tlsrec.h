@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * tlsrec.h - the record layer of TLS 1.2 and 1.3 (RFC 5246, 5288, 7905, 8446), sending direction.
+ * The other one is in inbox.h.
  *
  * Pure: bytes in, bytes out. Whoever did the handshake hands over secrets and a sequence number;
  * from then on every byte on the wire is a function of its offset, because the nonce is:
@@ -216,6 +217,7 @@ enum tlsrec_alert {
     TLSREC_UNEXPECTED_MESSAGE = 10,
     TLSREC_BAD_RECORD_MAC = 20,
     TLSREC_RECORD_OVERFLOW = 22,
+    TLSREC_ILLEGAL_PARAMETER = 47,
     TLSREC_DECODE_ERROR = 50,
     TLSREC_PROTOCOL_VERSION = 70,
     TLSREC_INTERNAL_ERROR = 80,
