@@ -9,29 +9,6 @@
 
 #include <openssl/kdf.h>
 
-static struct tls_tickets *tickets;
-static struct tls_ctx *contexts[KEY_KINDS];
-static struct tls_ctx *with_tickets;
-
-static int setup(void **state)
-{
-    if (link_setup(state) || tls_tickets_open(&tickets, TLS_TICKET_ROTATE_S))
-        return -1;
-    for (int k = 0; k < KEY_KINDS; k++)
-        contexts[k] = open_plain((enum test_key)k, NULL);
-    with_tickets = open_plain(KEY_P256, tickets);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    for (int k = 0; k < KEY_KINDS; k++)
-        tls_ctx_put(contexts[k]);
-    tls_ctx_put(with_tickets);
-    tls_tickets_close(tickets);
-    return link_teardown(state);
-}
-
 /* --- what the client sends -------------------------------------------------------------------- */
 
 struct heard {
@@ -422,5 +399,5 @@ int main(void)
         cmocka_unit_test(test_empty_records),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
 }

@@ -35,6 +35,30 @@ static inline int link_teardown(void **state)
     return certificates_teardown(state);
 }
 
+/* A context for each kind of key, and one that gives tickets. */
+static struct tls_ctx *contexts[KEY_KINDS];
+static struct tls_ctx *with_tickets;
+static struct tls_tickets *ticket_keys;
+
+static inline int contexts_setup(void **state)
+{
+    if (link_setup(state) || tls_tickets_open(&ticket_keys, TLS_TICKET_ROTATE_S))
+        return -1;
+    for (int k = 0; k < KEY_KINDS; k++)
+        contexts[k] = open_plain((enum test_key)k, NULL);
+    with_tickets = open_plain(KEY_P256, ticket_keys);
+    return 0;
+}
+
+static inline int contexts_teardown(void **state)
+{
+    for (int k = 0; k < KEY_KINDS; k++)
+        tls_ctx_put(contexts[k]);
+    tls_ctx_put(with_tickets);
+    tls_tickets_close(ticket_keys);
+    return link_teardown(state);
+}
+
 struct wish {
     int version; /* TLS1_2_VERSION or TLS1_3_VERSION; 0: either */
     const char *suites12, *suites13;

@@ -12,29 +12,6 @@ static const char *const suites12[] = {"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-
                                        "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384",
                                        "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"};
 
-static struct tls_tickets *tickets;
-static struct tls_ctx *contexts[KEY_KINDS];
-static struct tls_ctx *with_tickets;
-
-static int setup(void **state)
-{
-    if (link_setup(state) || tls_tickets_open(&tickets, TLS_TICKET_ROTATE_S))
-        return -1;
-    for (int k = 0; k < KEY_KINDS; k++)
-        contexts[k] = open_plain((enum test_key)k, NULL);
-    with_tickets = open_plain(KEY_P256, tickets);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    for (int k = 0; k < KEY_KINDS; k++)
-        tls_ctx_put(contexts[k]);
-    tls_ctx_put(with_tickets);
-    tls_tickets_close(tickets);
-    return link_teardown(state);
-}
-
 /* --- handshakes ------------------------------------------------------------------------------- */
 
 static void request(struct link *l)
@@ -343,5 +320,5 @@ int main(void)
         cmocka_unit_test(test_bad_finished),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, contexts_setup, contexts_teardown);
 }
