@@ -636,10 +636,12 @@ def connected(server):
 
 def idle_connections(server, count, path):
     """Opens `count` connections, asks on each for an object's head, and leaves them idle."""
-    opened = []
+    opened, context = [], server.identity and server.identity.context()
     ask = ('HEAD %s HTTP/1.1\r\nHost: bench\r\n\r\n' % path).encode()
     for _ in range(count):
-        s = socket.create_connection((server.addr, PORT), timeout=30)
+        s = socket.create_connection((server.addr, server.port), timeout=30)
+        if context:
+            s = context.wrap_socket(s)
         s.sendall(ask)
         answer = b''
         while b'\r\n\r\n' not in answer:

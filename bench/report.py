@@ -109,7 +109,9 @@ def summary_many(table):
 def summary_idle(idle):
     for row in idle:
         words = '%s: bytes per idle connection, %d connections' % (row['peer'], row['count'])
-        if row['peer'].startswith('atlas'):
+        if row['peer'] == 'atlas disk-tls':
+            yield '        %s: %.0f' % (words, row['bytes_each'])
+        elif row['peer'].startswith('atlas'):
             yield verdict(words, row['bytes_each'], TARGETS['idle'], at_least=False, form='%.0f')
             if row.get('own_figure'):
                 yield '        what atlas itself says of that: %.0f' % row['own_figure']
