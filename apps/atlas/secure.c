@@ -138,6 +138,8 @@ static void fail(struct secure *s, const struct tlsrec_events *ev, uint64_t now_
         session_abort(&s->session, now_ns);
         return;
     }
+    if (ev->alert == TLSREC_INTERNAL_ERROR)
+        stat_inc(&s->session.worker->secure_stats.drop_memory);
     if (records_alert(s, ev->alert) == 0)
         stat_inc(&s->session.worker->secure_stats.alerts_out);
     close_now(s, now_ns);

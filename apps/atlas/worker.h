@@ -141,7 +141,7 @@ extern const struct stat_desc worker_stat_descs[];
     X(t, run_waits, "times that a connection had to wait for a run of its own to come back")       \
     X(t, drop_runs_full, "connections ended because no run was left")                              \
     X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
-    X(t, drop_memory, "connections refused because OpenSSL had no memory")
+    X(t, drop_memory, "TLS connections that were refused or ended because there was no memory")
 struct secure_stats {
     SECURE_STATS(STAT_FIELD, )
 };

@@ -6,8 +6,9 @@
  * The first byte says which of the two, the second how much is given at a time. Before the
  * handshake the rest is the client's bytes. After one, made by a client of OpenSSL's, it is
  * operations of two bytes and more: a kind, a length, and so many bytes, which are sent sealed as a
- * record of any type, or sealed and damaged, or as they are; or a KeyUpdate is sent. As long as all
- * of it is what a good client does, the data must come out as it went in.
+ * record of any type, or sealed and damaged, or as they are; or a KeyUpdate is sent. What is sent
+ * may be held back and be given together with what follows. As long as all of it is what a good
+ * client does, the data must come out as it went in.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED /* RAND_METHOD: the only way to random numbers of a seed */
 
@@ -31,7 +32,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { FIRST_TLS13 = 1, FIRST_AFTER = 2 };
-enum { OP_SEALED, OP_RAW, OP_KEY_UPDATE, OP_DAMAGED };
+enum { OP_SEALED, OP_RAW, OP_KEY_UPDATE, OP_DAMAGED, OP_MASK = 3 };
+enum {
+    OP_TYPE = 4 | 8,  /* less than data */
+    OP_ANY_TYPE = 16, /* the type is the first byte; 0: in TLS 1.3 all of it is padding but that */
+    OP_LARGE = 32,    /* the bytes again and again */
+    OP_HOLD = 64,
+};
+#define LARGE_TIMES 60
+#define HELD_BACK   (3u * (TLSREC_PLAIN_MAX + 64))
 
 static struct mem_arena *arena;
 static struct tls_ctx *ctx;
@@ -120,6 +129,8 @@ struct peer {
     uint8_t secret[TLSREC_SECRET_MAX];
     size_t piece;
     bool is_good, has_ended;
+    uint8_t held[HELD_BACK]; /* not given yet */
+    size_t held_len;
     uint8_t sent[WIRE_BYTES], got[WIRE_BYTES];
     size_t sent_len, got_len;
 };
@@ -216,6 +227,22 @@ static void deliver(struct peer *p, const uint8_t *wire, size_t len)
     }
 }
 
+static void give(struct peer *p)
+{
+    size_t len = p->held_len;
+
+    p->held_len = 0;
+    deliver(p, p->held, len);
+}
+
+static void hold(struct peer *p, const uint8_t *wire, size_t len)
+{
+    if (p->held_len + len > sizeof(p->held))
+        give(p);
+    memcpy(p->held + p->held_len, wire, len);
+    p->held_len += len;
+}
+
 static void seal(struct peer *p, struct tlsrec_run *run, const uint8_t *text, size_t damage_at)
 {
     static uint8_t wire[TLSREC_PLAIN_MAX + TLSREC_HEAD_MAX + TLSREC_TAIL_MAX];
@@ -226,7 +253,7 @@ static void seal(struct peer *p, struct tlsrec_run *run, const uint8_t *text, si
     CHECK(tlsrec_seal(&p->tls, &record, wire, text, &tag) == TLSREC_SEALED);
     if (damage_at < SIZE_MAX)
         wire[damage_at % tlsrec_record_bytes(&record)] ^= 0x10;
-    deliver(p, wire, tlsrec_record_bytes(&record));
+    hold(p, wire, tlsrec_record_bytes(&record));
 }
 
 static void send_record(struct peer *p, uint8_t type, const uint8_t *text, size_t len,
@@ -256,23 +283,36 @@ static void send_update(struct peer *p, bool request_peer)
         seal(p, &note.run, note.text, SIZE_MAX);
 }
 
+static uint8_t type_of(uint8_t kind, const uint8_t *bytes)
+{
+    return kind & OP_ANY_TYPE ? bytes[0] : (uint8_t)(TLSREC_DATA - ((kind & OP_TYPE) >> 2));
+}
+
 static void operate(struct peer *p, uint8_t kind, const uint8_t *bytes, size_t len)
 {
-    switch (kind & 3) {
+    static uint8_t text[LARGE_TIMES * 255];
+    size_t text_len = 0;
+
+    for (int i = 0; i < (kind & OP_LARGE ? LARGE_TIMES : 1); i++, text_len += len)
+        memcpy(text + text_len, bytes, len);
+    switch (kind & OP_MASK) {
     case OP_SEALED:
-        send_record(p, (uint8_t)(TLSREC_DATA - (kind >> 2 & 3)), bytes, len, SIZE_MAX);
+        if (len > 0)
+            send_record(p, type_of(kind, bytes), text, text_len, SIZE_MAX);
         break;
     case OP_RAW:
         p->is_good &= len == 0;
-        deliver(p, bytes, len);
+        hold(p, text, text_len);
         break;
     case OP_KEY_UPDATE:
         send_update(p, kind & 4);
         break;
     case OP_DAMAGED:
-        send_record(p, TLSREC_DATA, bytes, len, kind >> 2);
+        send_record(p, TLSREC_DATA, text, text_len, kind >> 2);
         break;
     }
+    if (!(kind & OP_HOLD))
+        give(p);
 }
 
 static void after(const uint8_t *data, size_t len, size_t piece, int version)
@@ -292,8 +332,10 @@ static void after(const uint8_t *data, size_t len, size_t piece, int version)
         operate(&p, data[0], data + 2, n);
         data += 2 + n;
         len -= 2 + n;
-        CHECK(!p.is_good || (p.got_len == p.sent_len && tlsrec_held(&p.inbox) == 0));
+        CHECK(!p.is_good || p.held_len > 0 ||
+              (p.got_len == p.sent_len && tlsrec_held(&p.inbox) == 0));
     }
+    give(&p);
     CHECK(memcmp(p.got, p.sent, min_u64(p.got_len, p.sent_len)) == 0);
     tlsrec_detach(&p.tls);
     tlsrec_close(&p.tls);

@@ -97,7 +97,7 @@ static void test_behind_finished(void **state)
         static struct heard heard;
         size_t n;
 
-        // TLS 1.2's client may only write when it has our Finished, so what is behind is another.
+        // OpenSSL's client of TLS 1.2 writes nothing before our Finished: a record's beginning.
         SSL_do_handshake(l->client);
         n = link_drain(l);
         assert_int_equal(link_step(l, l->wire, n), TLS_MORE);

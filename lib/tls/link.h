@@ -250,6 +250,22 @@ static inline struct link *link_ready(struct tls_ctx *ctx, const struct wish *wi
     return l;
 }
 
+/* --- what the client seals, the inbox reads --------------------------------------------------- */
+
+static inline void request(struct link *l)
+{
+    static uint8_t plain[TLSREC_INBOX_ROOM];
+    const uint8_t *in = l->wire;
+    struct tlsrec_events events;
+    size_t n;
+
+    assert_int_equal(SSL_write(l->client, REQUEST, sizeof(REQUEST) - 1), sizeof(REQUEST) - 1);
+    n = link_drain(l);
+    n = tlsrec_read(&l->inbox, &in, &n, plain, &events);
+    assert_int_equal(n, sizeof(REQUEST) - 1);
+    assert_memory_equal(plain, REQUEST, n);
+}
+
 /* --- what tlsrec seals, the client reads ------------------------------------------------------ */
 
 struct sender {

@@ -14,20 +14,6 @@ static const char *const suites12[] = {"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-
 
 /* --- handshakes ------------------------------------------------------------------------------- */
 
-static void request(struct link *l)
-{
-    static uint8_t plain[TLSREC_INBOX_ROOM];
-    const uint8_t *in = l->wire;
-    struct tlsrec_events events;
-    size_t n;
-
-    assert_int_equal(SSL_write(l->client, REQUEST, sizeof(REQUEST) - 1), sizeof(REQUEST) - 1);
-    n = link_drain(l);
-    n = tlsrec_read(&l->inbox, &in, &n, plain, &events);
-    assert_int_equal(n, sizeof(REQUEST) - 1);
-    assert_memory_equal(plain, REQUEST, n);
-}
-
 static void converse(struct tls_ctx *ctx, const struct wish *wish, enum tlsrec_suite suite,
                      uint64_t seq)
 {

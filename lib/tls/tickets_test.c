@@ -55,7 +55,9 @@ static struct tls_handover visit(struct tls_ctx *ctx, struct wish wish, SSL_SESS
     l = link_ready(ctx, &wish);
     handover = l->handover;
     assert_int_equal(SSL_session_reused(l->client), handover.resumed);
+    assert_int_equal(handover.opened, handover.version == TLSREC_TLS12 ? 1 : 0);
     *tickets = take_session(l, session);
+    request(l);
     respond(l);
     link_close(l);
     return handover;

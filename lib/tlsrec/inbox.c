@@ -240,7 +240,9 @@ static bool open_record(struct tlsrec_inbox *inbox, struct opener *opener, const
 static void take_alert(const struct tlsrec_inbox *inbox, const uint8_t *alert, uint32_t bytes,
                        struct tlsrec_events *events)
 {
-    if (bytes != ALERT_BYTES)
+    if (bytes == 0 && is_tls13(inbox)) /* RFC 8446 5.4 */
+        fail(events, TLSREC_UNEXPECTED_MESSAGE);
+    else if (bytes != ALERT_BYTES)
         fail(events, TLSREC_DECODE_ERROR);
     else if (alert[1] == TLSREC_CLOSE_NOTIFY)
         events->closed = true;
@@ -261,6 +263,7 @@ static void take_update(struct tlsrec_inbox *inbox, struct opener *opener,
     keys_derive13(inbox->engine, inbox->suite, inbox->secret, inbox->key, inbox->iv);
     inbox->seq = 0;
     inbox->message_bytes = 0;
+    explicit_bzero(opener->expanded, sizeof(opener->expanded));
     opener->is_expanded = false;
 }
 
@@ -293,6 +296,23 @@ static void take_handshake(struct tlsrec_inbox *inbox, struct opener *opener, co
         take_update(inbox, opener, events);
 }
 
+/* Nothing may come between the pieces of a message. */
+static void take_idle(struct tlsrec_inbox *inbox, struct opener *opener,
+                      const struct opened *opened, const uint8_t *plain,
+                      struct tlsrec_events *events)
+{
+    if (opened->type == TLSREC_HANDSHAKE)
+        take_handshake(inbox, opener, plain, opened->bytes, events);
+    else if (inbox->message_bytes > 0)
+        fail(events, TLSREC_UNEXPECTED_MESSAGE);
+    else if (opened->type == TLSREC_ALERT)
+        take_alert(inbox, plain, opened->bytes, events);
+    else if (opened->type != TLSREC_DATA)
+        fail(events, TLSREC_UNEXPECTED_MESSAGE);
+    if (++inbox->idle > TLSREC_IDLE_MAX && !has_ended(events))
+        fail(events, TLSREC_UNEXPECTED_MESSAGE);
+}
+
 /* Returns how much of it is data. */
 static uint32_t take(struct tlsrec_inbox *inbox, struct opener *opener, const struct opened *opened,
                      const uint8_t *plain, struct tlsrec_events *events)
@@ -301,16 +321,7 @@ static uint32_t take(struct tlsrec_inbox *inbox, struct opener *opener, const st
         inbox->idle = 0;
         return opened->bytes;
     }
-    if (++inbox->idle > TLSREC_IDLE_MAX)
-        fail(events, TLSREC_UNEXPECTED_MESSAGE);
-    else if (opened->type == TLSREC_HANDSHAKE)
-        take_handshake(inbox, opener, plain, opened->bytes, events);
-    else if (inbox->message_bytes > 0) /* nothing may come between the pieces of a message */
-        fail(events, TLSREC_UNEXPECTED_MESSAGE);
-    else if (opened->type == TLSREC_ALERT)
-        take_alert(inbox, plain, opened->bytes, events);
-    else if (opened->type != TLSREC_DATA)
-        fail(events, TLSREC_UNEXPECTED_MESSAGE);
+    take_idle(inbox, opener, opened, plain, events);
     return 0;
 }
 

@@ -19,7 +19,8 @@
 #include "tlsrec/tlsrec.h"
 
 #define TLSREC_INBOX_ROOM (TLSREC_PLAIN_MAX + 1) /* a record's text and, in TLS 1.3, its type */
-/* Records in a row that bear no data: alerts that warn, changes of keys, empty ones. */
+/* Records in a row that bear no data, however long they take: alerts that warn, changes of keys,
+ * empty ones. */
 #define TLSREC_IDLE_MAX 32
 
 struct tlsrec_inbox { /* private: */

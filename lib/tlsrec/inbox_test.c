@@ -6,6 +6,9 @@
 #include "base/bytes.h"
 #include "test.h"
 
+#include <pthread.h>
+#include <sys/mman.h>
+
 #define SEED       11
 #define INNER_MAX  (TLSREC_PLAIN_MAX + 512)
 #define RECORD_MAX (HEADER_BYTES + INNER_MAX + 64)
@@ -287,9 +290,28 @@ static void test_alerts(void **state)
         refuse(version, TLSREC_ALERT, "\2\50", 2, -1); /* the client's own */
         refuse(version, TLSREC_ALERT, "\1", 1, TLSREC_DECODE_ERROR);
         refuse(version, TLSREC_ALERT, "\1\0\1\0", 4, TLSREC_DECODE_ERROR);
-        refuse(version, TLSREC_ALERT, "", 0, TLSREC_DECODE_ERROR);
     }
+    refuse(TLSREC_TLS12, TLSREC_ALERT, "", 0, TLSREC_DECODE_ERROR);
+    refuse(TLSREC_TLS13, TLSREC_ALERT, "", 0, TLSREC_UNEXPECTED_MESSAGE); /* RFC 8446 5.4 */
     refuse(TLSREC_TLS13, TLSREC_ALERT, "\1\50", 2, -1); /* its level means nothing */
+}
+
+/* An end is an end, whatever came before. */
+static void test_end_behind_idle(void **state)
+{
+    struct forger *f = begin(TLSREC_TLS13, TLSREC_AES_128_GCM);
+
+    for (int n = 0; n < TLSREC_IDLE_MAX; n++)
+        forge(f, TLSREC_DATA, "", 0, 0);
+    forge(f, TLSREC_ALERT, "\1\0", 2, 0);
+    deliver_all(f);
+    assert_true(f->ends == 1 && f->events.closed && !f->events.failed);
+    end(f);
+    f = begin(TLSREC_TLS13, TLSREC_AES_128_GCM);
+    for (int n = 0; n < TLSREC_IDLE_MAX; n++)
+        forge(f, TLSREC_DATA, "", 0, 0);
+    forge(f, TLSREC_ALERT, "\2\50", 2, 0);
+    expect_failed(f, -1);
 }
 
 /* Each costs us more than the client: not for ever. */
@@ -356,7 +378,8 @@ static void test_lengths(void **state)
         struct forger *f;
 
         refuse(version, TLSREC_DATA, text, sizeof(text), TLSREC_RECORD_OVERFLOW);
-        for (uint16_t body = 0; body < TLSREC_TAG_BYTES; body++) {
+        for (uint32_t body = 0; body < TLSREC_TAG_BYTES + (version == TLSREC_TLS12 ? 8 : 0);
+             body++) {
             f = begin(version, TLSREC_AES_128_GCM);
             memcpy(f->wire, "\27\3\3\0", 4);
             f->wire[4] = (uint8_t)body;
@@ -366,6 +389,13 @@ static void test_lengths(void **state)
         f = begin(version, TLSREC_AES_128_GCM); /* said before the body has come */
         memcpy(f->wire, "\27\3\3\101\1", 5);
         f->wire_bytes = HEADER_BYTES;
+        expect_failed(f, TLSREC_RECORD_OVERFLOW);
+        f = begin(version, TLSREC_AES_128_GCM);
+        memcpy(f->wire, "\27\3\3\101\1", 5);
+        deliver(f, f->wire, 3);
+        assert_int_equal(tlsrec_held(&f->inbox), 3);
+        memmove(f->wire, f->wire + 3, 2);
+        f->wire_bytes = 2;
         expect_failed(f, TLSREC_RECORD_OVERFLOW);
     }
     {
@@ -437,15 +467,70 @@ static void test_order(void **state)
     }
 }
 
+/* --- what is left behind ---------------------------------------------------------------------- */
+
+#define STACK_BYTES (256 * 1024)
+
+static void *deliver_there(void *arg)
+{
+    deliver_all(arg);
+    return NULL;
+}
+
+/* On a stack of its own, which is searched for the key afterwards. (The sanitizer's stacks are
+ * elsewhere: there it finds nothing in any case.) */
+static void expect_wiped(struct forger *f)
+{
+    uint8_t key[32], *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    assert_ptr_not_equal(stack, MAP_FAILED);
+    memcpy(key, f->inbox.key, sizeof(key));
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstack(&attr, stack, STACK_BYTES), 0);
+    assert_int_equal(pthread_create(&thread, &attr, deliver_there, f), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (uint32_t at = 0; at + 16 <= STACK_BYTES; at++)
+        assert_true(memcmp(stack + at, key, 16) != 0);
+    pthread_attr_destroy(&attr);
+    munmap(stack, STACK_BYTES);
+}
+
+static void test_keys_are_wiped(void **state)
+{
+    for (size_t k = 0; k < array_len(kinds); k++) {
+        struct forger *f = begin(kinds[k].version, kinds[k].suite);
+
+        forge(f, TLSREC_DATA, "data", 4, 0);
+        expect_wiped(f);
+        if (kinds[k].version == TLSREC_TLS13) {
+            forge(f, TLSREC_HANDSHAKE, "\30\0\0\1\0", 5, 0);
+            expect_wiped(f);
+        }
+        expect_no_end(f);
+        end(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),       cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_close_notify), cmocka_unit_test(test_key_update),
-        cmocka_unit_test(test_types),        cmocka_unit_test(test_alerts),
-        cmocka_unit_test(test_idle),         cmocka_unit_test(test_handshake_messages),
-        cmocka_unit_test(test_lengths),      cmocka_unit_test(test_version),
-        cmocka_unit_test(test_damage),       cmocka_unit_test(test_order),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_close_notify),
+        cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_alerts),
+        cmocka_unit_test(test_end_behind_idle),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_handshake_messages),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_keys_are_wiped),
     };
 
     return cmocka_run_group_tests(tests, engine_setup, engine_teardown);

@@ -269,7 +269,8 @@ def only_13(world, server):
             ('ChangeCipherSpec in cipher', lambda s: s.record(20, b'\x01'),
              ['unexpected_message']),
             ('an empty handshake record', lambda s: s.record(HANDSHAKE, b''),
-             ['unexpected_message'])):
+             ['unexpected_message']),
+            ('an empty alert', lambda s: s.record(ALERT, b''), ['unexpected_message'])):
         told(world, server, name, '1.3', make, right)
 
 
