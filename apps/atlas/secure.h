@@ -26,7 +26,6 @@
 #define ATLAS_SECURE_H
 
 #include "session.h"
-#include "tlsrec/inbox.h"
 
 #define RUN_RECORDS 48
 /* Of one connection: 25 MB in flight, if they are full; and no more than that for one who asks for

@@ -11,7 +11,7 @@
 /* A portion that ends at a block's end lets the next one begin there; smaller ones than this are
  * not cut, since a segment that is not full costs more than a block read twice. */
 #define ALIGN_FROM_BYTES (4 * DISKMAP_BLOCK_BYTES)
-#define GATHER_MAX       4 /* records, each of a read of its own: a frame carries no more full ones */
+#define GATHER_MAX       4 /* records of reads of their own: a frame carries no more */
 
 static struct response *response_at(const struct session *session, uint64_t offset)
 {

@@ -21,7 +21,6 @@
 
 #include "base/rand.h"
 #include "tls/tls.h"
-#include "tlsrec/inbox.h"
 
 #define CHECK(x)    ((x) ? (void)0 : abort())
 #define ARENA_BYTES (4u << 20)

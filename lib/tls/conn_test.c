@@ -3,7 +3,7 @@
  * conn_test.c - what clients of OpenSSL's send after the handshake is what tlsrec's inbox reads,
  * with what was handed over; and what they should not send.
  */
-#include "link.h"
+#include "talk.h"
 
 #include "base/rand.h"
 

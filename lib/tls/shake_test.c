@@ -2,7 +2,7 @@
 /*
  * shake_test.c - handshakes of all kinds, with clients good and bad, and the handover to tlsrec.
  */
-#include "link.h"
+#include "talk.h"
 
 #include "base/rand.h"
 

@@ -2,7 +2,7 @@
 /*
  * tickets_test.c - sessions that go on, for as long as there is a key for their tickets.
  */
-#include "link.h"
+#include "talk.h"
 
 #define ROTATE_S 100
 

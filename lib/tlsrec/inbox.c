@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * inbox.c - from bytes to records, from records to what they say.
+ *
+ * An inbox that waits for nothing is its struct: keys are expanded on the stack for as long as a
+ * call takes. Nothing is believed: not a length, nor the order of things, nor that they end. Where
+ * the RFC names an alert for what is wrong, the event has it.
  */
-#include "tlsrec/inbox.h"
+#include "priv.h"
 
 #include "base/bytes.h"
-#include "priv.h"
 
 #include <stdlib.h>
 
@@ -72,6 +75,11 @@ void tlsrec_inbox_close(struct tlsrec_inbox *inbox)
 {
     drop_kept(inbox);
     explicit_bzero(inbox, sizeof(*inbox));
+}
+
+size_t tlsrec_held(const struct tlsrec_inbox *inbox)
+{
+    return inbox->kept_bytes;
 }
 
 /* --- ends ------------------------------------------------------------------------------------- */

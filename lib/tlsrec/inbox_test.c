@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What a client says: records of every kind and size, in pieces, and those that nobody should send.
  * They are made here with the cipher alone, so that they can be anything. */
-#include "tlsrec/inbox.h"
-
 #include "base/bytes.h"
 #include "test.h"
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tlsrec.h - the record layer of TLS 1.2 and 1.3 (RFC 5246, 5288, 7905, 8446), sending direction.
- * The other one is in inbox.h.
- *
- * Pure: bytes in, bytes out. Whoever did the handshake hands over secrets and a sequence number;
- * from then on every byte on the wire is a function of its offset, because the nonce is:
+ * tlsrec.h - the record layer of TLS 1.2 and 1.3 (RFC 5246, 5288, 7905, 8446). Receiving is at the
+ * end of this file. Sending is pure: whoever did the handshake hands over secrets and a sequence
+ * number; from then on every byte on the wire is a function of its offset, because the nonce is:
  *
  *     plaintext of a run   |head|           body of the response, `plain` 0 to plain_bytes       |
  *                          |s|s|s|s|..|s|          full          |          full          |rest |
@@ -31,9 +29,6 @@
  * the same: other plaintext under the same nonce gives both away, so it is wiped instead of
  * returned. A range cannot be checked like that. It is for sources that cannot change; any other
  * source seals whole records again.
- *
- * Text and record may lie at one place (in a chunk: header in the headroom, type and tag in the
- * tailroom; out + record.head == text) or apart.
  *
  * Order of calls: tlsrec_engine_open once a worker; per connection tlsrec_init12 or _init13,
  * tlsrec_attach before sealing and tlsrec_detach when nothing is in flight (idle connections need
@@ -63,10 +58,8 @@ enum tlsrec_type {
 #define TLSREC_MASTER_BYTES 48
 #define TLSREC_RANDOM_BYTES 32
 
-/*
- * RFC 8446 5.5: 2^24.5 full records with one AES-GCM key. TLS 1.2 names no limit, but has the same
- * cipher. ChaCha20-Poly1305's numbers would wrap first; that is what its limit keeps away from.
- */
+/* RFC 8446 5.5: 2^24.5 full records with one AES-GCM key. TLS 1.2 names no limit, but has the same
+ * cipher. ChaCha20-Poly1305's numbers would wrap first; that is what its limit keeps away from. */
 #define TLSREC_GCM_RECORDS    23726566ull
 #define TLSREC_CHACHA_RECORDS (1ull << 62)
 /* Of which no run takes these: a KeyUpdate, an alert, close_notify, and one to spare. */
@@ -230,11 +223,9 @@ must_check int tlsrec_alert(struct tlsrec *tls, enum tlsrec_alert description,
                             struct tlsrec_note *note);
 /* Whether a KeyUpdate should be sent at the next chance: half of the records are used. */
 bool tlsrec_update_due(const struct tlsrec *tls);
-/*
- * The KeyUpdate message, last of its generation; runs opened later belong to the next. Asked-for
+/* The KeyUpdate message, last of its generation; runs opened later belong to the next. Asked-for
  * updates are answered with request_peer false (RFC 8446 4.6.3). -EBUSY while bytes of the
- * generation before are unacknowledged, -ENOTSUP with TLS 1.2.
- */
+ * generation before are unacknowledged, -ENOTSUP with TLS 1.2. */
 must_check int tlsrec_key_update(struct tlsrec *tls, bool request_peer, struct tlsrec_note *note);
 
 /* --- sealing --------------------------------------------------------------------------------- */
@@ -252,17 +243,57 @@ enum tlsrec_verdict {
 /* Whether the record was sealed before, so that there is a tag of it. */
 bool tlsrec_was_sealed(const struct tlsrec *tls, const struct tlsrec_record *record);
 /*
- * Writes tlsrec_record_bytes at `out`. `text`: plain_bytes, at out + head or apart from all of it.
- * A record that was not sealed before must be the next one of its generation.
+ * Writes tlsrec_record_bytes at `out`. `text`: plain_bytes, at out + head (in a chunk: header in
+ * the headroom, type and tag in the tailroom) or apart from all of it. A record that was not sealed
+ * before must be the next one of its generation.
  */
 must_check enum tlsrec_verdict tlsrec_seal(struct tlsrec *tls, const struct tlsrec_record *record,
                                            uint8_t *out, const uint8_t *text,
                                            struct tlsrec_tag *tag);
-/*
- * Writes to - from bytes at `out`, of a record that was sealed before and had this tag. `text`:
- * what tlsrec_piece_text says, where the ciphertext of it will lie or apart from it.
- */
+/* Writes to - from bytes at `out`, of a record that was sealed before and had this tag. `text`:
+ * what tlsrec_piece_text says, where the ciphertext of it will lie or apart from it. */
 void tlsrec_seal_range(const struct tlsrec *tls, const struct tlsrec_piece *piece, uint8_t *out,
                        const uint8_t *text, const struct tlsrec_tag *tag);
+
+/* --- receiving: what a client says once the handshake is over ----------------------------------
+ */
+
+#define TLSREC_INBOX_ROOM (TLSREC_PLAIN_MAX + 1) /* a record's text and, in TLS 1.3, its type */
+#define TLSREC_IDLE_MAX   32 /* records in a row without data, however long they take */
+
+/* Records are opened from where their bytes lie; only of an unfinished one there is a copy. */
+struct tlsrec_inbox { /* private: */
+    struct tlsrec_engine *engine;
+    uint8_t *kept; /* malloc: the beginning of a record, or NULL */
+    uint32_t kept_bytes, kept_room;
+    uint64_t seq; /* of the next record */
+    bool over;    /* the end has been told */
+    uint8_t version, suite, idle, message_bytes;
+    uint8_t message[TLSREC_NOTE_MAX]; /* of the handshake protocol, not complete */
+    uint8_t iv[12], key[32], secret[TLSREC_SECRET_MAX];
+};
+
+/* `secret`: the client's; `seq`: records that were opened with these keys already (Finished). */
+void tlsrec_inbox_init13(struct tlsrec_inbox *inbox, struct tlsrec_engine *engine,
+                         enum tlsrec_suite suite, const uint8_t *secret);
+void tlsrec_inbox_init12(struct tlsrec_inbox *inbox, struct tlsrec_engine *engine,
+                         enum tlsrec_suite suite, const struct tlsrec_master *master, uint64_t seq);
+void tlsrec_inbox_close(struct tlsrec_inbox *inbox); /* wipes */
+
+struct tlsrec_events { /* what was seen besides data */
+    bool closed;       /* close_notify: the client will send nothing more */
+    bool update_asked; /* a KeyUpdate that asks for one of ours */
+    bool failed;       /* the connection must end ... */
+    bool alert_wanted; /* ... and this alert should be sent first */
+    enum tlsrec_alert alert;
+};
+
+/* Takes bytes from the front of *in, until there is a record with data or nothing more to take;
+ * returns how many bytes of data are at `plain`, which has TLSREC_INBOX_ROOM. Call again while it
+ * returns more than 0. `closed` and `failed` are told once, by a call that returns 0; whatever the
+ * client says after that is thrown away. */
+must_check size_t tlsrec_read(struct tlsrec_inbox *inbox, const uint8_t **in, size_t *len,
+                              uint8_t *plain, struct tlsrec_events *events);
+size_t tlsrec_held(const struct tlsrec_inbox *inbox); /* bytes of a record that is not complete */
 
 #endif
