@@ -441,6 +441,31 @@ TRACE_TEST_WITH(paced, .pacing = true)
     assert_true(STATS(t)->paced > 1);
 }
 
+/* What goes at once with a window of so many segments, over a path of a tenth of a second. */
+static uint32_t burst_of(struct trace *t, uint32_t segments)
+{
+    struct trace_app *app;
+
+    t->wscale = true;
+    app = out(t, 10, 10000 * MSS);
+    app->conn->srtt_us = 100000;
+    trace_cc(app)->cwnd = trace_cc(app)->ssthresh = segments * MSS;
+    SACK(t, S(1));
+    return trace_take_all(t, NULL);
+}
+
+/* The larger the window, the larger the frames: a tenth of what is on its way in a round trip. */
+TRACE_TEST_WITH(paced_by_frames, .pacing = true)
+{
+    assert_in_range(burst_of(t, 300), 34, 38);
+}
+
+/* But no more than a frame holds. */
+TRACE_TEST_WITH(paced_by_full_frames, .pacing = true)
+{
+    assert_in_range(burst_of(t, 700), 44, 46);
+}
+
 /* tcp_set_rate: 1 MB/s over a tenth of a second. */
 TRACE_TEST(rate_cap)
 {
@@ -521,6 +546,8 @@ int main(void)
         cmocka_unit_test(acks_in_one_turn),
         cmocka_unit_test(loss_after_acks_in_one_turn),
         cmocka_unit_test(paced),
+        cmocka_unit_test(paced_by_frames),
+        cmocka_unit_test(paced_by_full_frames),
         cmocka_unit_test(rate_cap),
         cmocka_unit_test(probe_of_a_slow_sender),
         cmocka_unit_test(reordering_window_and_resending),

@@ -160,7 +160,8 @@ uint64_t tcp_pace_room(const struct tcp_conn *conn, uint64_t now_ns)
      * time goes into frames more than into bytes; and a portion that is worth a read of the disk as
      * far as that is a small part of the window. */
     burst = rate / (NS_PER_S / PACE_SLACK_NS);
-    burst = max_u64(burst, round_part(rate, conn->srtt_us));
+    if (!s->cc.algorithm->has_pace) /* else what bursts lose would be held against the path */
+        burst = max_u64(burst, round_part(rate, conn->srtt_us));
     burst = max_u64(burst,
                     min_u64((uint64_t)conn->tcp->config.watermark_mss * conn->mss, s->cc.cwnd / 4));
     return max_u64(burst, 2u * conn->mss);
