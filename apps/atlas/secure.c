@@ -197,10 +197,12 @@ static void step_failed(struct secure *s, uint64_t now_ns)
 
 static void take_keys(struct secure *s, const struct tls_handover *h)
 {
-    struct tlsrec_engine *engine = s->session.worker->engine;
+    struct worker *w = s->session.worker;
+    struct tlsrec_engine *engine = w->engine;
     struct tlsrec_start start = {.wire = s->wire, .seq = h->sealed};
 
     if (h->version == TLSREC_TLS13) {
+        start.records_max = w->config.tls_records_max;
         tlsrec_init13(&s->records, engine, h->suite, h->our_secret, &start);
         tlsrec_inbox_init13(&s->inbox, engine, h->suite, h->their_secret);
     } else {

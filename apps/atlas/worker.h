@@ -79,6 +79,7 @@ struct worker_config {
     bool redirect_https;            /* requests that come without TLS are sent to tls_port */
     struct tls_ctx *tls;            /* what new connections use; the worker holds it */
     uint32_t tls_threads;           /* that compute the worker's handshakes; 0: its turns do */
+    uint64_t tls_records_max;       /* with one key of TLS 1.3; 0: what is safe (RFC 8446 5.5) */
     const struct rate_rules *rates; /* or NULL: no object has a limit */
     uint16_t mss_max;               /* 0: what the MTU allows */
     enum tcp_mtu_probing mtu_probing;

@@ -27,6 +27,9 @@
 #define MEGABYTES          4000000
 #define WIDE_WINDOW_BYTES  (1 << 20)
 #define WIDE_DEPTH         1024 /* packets, of the pipe */
+/* With one key, where keys wear out in mid-response. */
+#define KEY_RECORDS_MIN 8
+#define KEY_RECORDS_MAX 2000
 /* Every client may have as many responses under way as a connection can. */
 #define CONNS_PER_CLIENT 16
 
@@ -218,6 +221,9 @@ static void draw_security(struct scenario *s, struct rand *rand)
     s->config.tls_port = SERVER_TLS_PORT;
     s->config.read_bytes = read_bytes[rand_below(rand, array_len(read_bytes))];
     s->config.chunk_count = max_u32(s->config.chunk_count, TLS_CHUNKS_MIN);
+    s->clients_host.worn = rand_chance(rand, 0.3);
+    if (s->clients_host.worn)
+        s->config.tls_records_max = world_range_log(rand, KEY_RECORDS_MIN, KEY_RECORDS_MAX);
     if (security->wide)
         s->client_tcp.rcv_wnd_bytes = s->clients_host.rcv_wnd_bytes = WIDE_WINDOW_BYTES;
     if (s->config.disk_fault && rand_chance(rand, security->wide ? 0.6 : 0.3)) {
@@ -240,6 +246,8 @@ static void note_security(struct scenario *s)
     world_note(s->world, " tls{clients=%u identities=%u %s%s}", secure, s->security.identity_count,
                s->security.min_version == TLSREC_TLS13 ? "1.3" : "1.2",
                s->security.resumes ? " tickets" : "");
+    if (s->config.tls_records_max)
+        world_note(s->world, " key=%llu records", (unsigned long long)s->config.tls_records_max);
     if (s->clients_host.changing)
         world_note(s->world, " change=%.3fs",
                    (double)(s->disk.change_at_ns - s->world->start_ns) / NS_PER_S);
