@@ -201,26 +201,34 @@ static bool find_type(struct opened *opened, const uint8_t *plain)
     return true;
 }
 
-static bool open_record(struct tlsrec_inbox *inbox, struct opener *opener, const uint8_t *record,
-                        uint8_t *plain, struct opened *opened, struct tlsrec_events *events)
+static uint32_t explicit_bytes(const struct tlsrec_inbox *inbox)
 {
-    bool is_explicit = !is_tls13(inbox) && inbox->suite != TLSREC_CHACHA20_POLY1305;
-    uint32_t before = is_explicit ? EXPLICIT_BYTES : 0, body = get_be16(record + 3);
-    uint32_t most = TLSREC_PLAIN_MAX + (is_tls13(inbox) ? 1 : 0);
+    return is_tls13(inbox) || inbox->suite == TLSREC_CHACHA20_POLY1305 ? 0 : EXPLICIT_BYTES;
+}
+
+/* What is encrypted is as long as what it decrypts to. */
+static bool measure(const struct tlsrec_inbox *inbox, const uint8_t *record, struct opened *opened,
+                    struct tlsrec_events *events)
+{
+    uint32_t body = get_be16(record + 3), around = explicit_bytes(inbox) + TLSREC_TAG_BYTES;
+
+    if (body < around)
+        fail(events, TLSREC_BAD_RECORD_MAC);
+    else if (body - around > TLSREC_PLAIN_MAX + (is_tls13(inbox) ? 1u : 0u))
+        fail(events, TLSREC_RECORD_OVERFLOW);
+    *opened = (struct opened){.type = record[0], .bytes = body - around};
+    return !events->failed;
+}
+
+static bool decrypt(const struct tlsrec_inbox *inbox, struct opener *opener, const uint8_t *record,
+                    const struct opened *opened, uint8_t *plain)
+{
+    bool is_explicit = explicit_bytes(inbox) > 0;
+    const uint8_t *text = record + HEADER_BYTES + explicit_bytes(inbox);
     uint8_t nonce[NONCE_BYTES], aad[AAD_MAX];
     struct aead_message message = {
-        .nonce = nonce, .aad = aad, .text = record + HEADER_BYTES + before, .out = plain};
+        .nonce = nonce, .aad = aad, .text = text, .text_bytes = opened->bytes, .out = plain};
 
-    if (body < before + TLSREC_TAG_BYTES) {
-        fail(events, TLSREC_BAD_RECORD_MAC);
-        return false;
-    }
-    opened->type = record[0];
-    opened->bytes = message.text_bytes = body - before - TLSREC_TAG_BYTES;
-    if (opened->bytes > most) {
-        fail(events, TLSREC_RECORD_OVERFLOW);
-        return false;
-    }
     record_nonce(inbox->iv, is_explicit ? get_be64(record + HEADER_BYTES) : inbox->seq, is_explicit,
                  nonce);
     message.aad_bytes = is_tls13(inbox)
@@ -229,17 +237,20 @@ static bool open_record(struct tlsrec_inbox *inbox, struct opener *opener, const
     if (!opener->is_expanded)
         aead_expand(inbox->engine, inbox->suite, inbox->key, opener->expanded);
     opener->is_expanded = true;
-    if (!aead_open(inbox->engine, inbox->suite, opener->expanded, &message,
-                   message.text + message.text_bytes)) {
+    return aead_open(inbox->engine, inbox->suite, opener->expanded, &message, text + opened->bytes);
+}
+
+static bool open_record(struct tlsrec_inbox *inbox, struct opener *opener, const uint8_t *record,
+                        uint8_t *plain, struct opened *opened, struct tlsrec_events *events)
+{
+    if (!measure(inbox, record, opened, events))
+        return false;
+    if (!decrypt(inbox, opener, record, opened, plain))
         fail(events, TLSREC_BAD_RECORD_MAC);
-        return false;
-    }
-    inbox->seq++;
-    if (is_tls13(inbox) && !find_type(opened, plain)) {
+    else if (is_tls13(inbox) && !find_type(opened, plain))
         fail(events, TLSREC_UNEXPECTED_MESSAGE);
-        return false;
-    }
-    return true;
+    inbox->seq++;
+    return !events->failed;
 }
 
 /* --- what they say ---------------------------------------------------------------------------- */
