@@ -406,17 +406,17 @@ static uint64_t acceptable_seq(const struct tcp_conn *conn)
 /* Data, lost and new, and the FIN. `dry`: nobody has buffers, ask for none. */
 static enum asked pull_stream(struct tcp_conn *conn, bool dry, uint64_t now_ns)
 {
-    bool wants = tcp_something_lost(conn) || conn->snd_asked < conn->snd_end;
+    bool wants = conn->snd_asked < conn->snd_end || tcp_something_lost(conn);
     enum asked rc;
 
     if (!wants && !tcp_fin_due(conn))
         return ASKED_ENOUGH;
-    if (!tcp_has_sender(conn) && !tcp_sender_want(conn, now_ns))
-        return ASKED_NO_SENDER;
-    if (dry && wants) {
+    if (dry && wants) { /* many may wait, in every turn: their senders are not looked at */
         pull_fin(conn, now_ns);
         return ASKED_DRY;
     }
+    if (!tcp_has_sender(conn) && !tcp_sender_want(conn, now_ns))
+        return ASKED_NO_SENDER;
     rc = pull_lost(conn, now_ns);
     if (rc == ASKED_ENOUGH && (!conn->sender->lost_bytes || conn->sender->frto))
         rc = pull_new(conn, now_ns);
