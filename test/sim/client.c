@@ -383,8 +383,7 @@ static void on_recv_end(void *user, struct tcp_conn *conn, uint64_t now_ns)
     client_trace(client, "is told the end, after answers", client->answered, client->received);
     client->peer_closed = true;
     client->truncated = client->trusted && !client->tls.closed;
-    client->mid_answer = !reader_between(&client->reader);
-    if (client->mid_answer && !client->secure)
+    if (!reader_between(&client->reader))
         client_fail(client, "the stream ended in the midst of an answer", client->received, 0);
     close_now(client);
 }
@@ -522,8 +521,6 @@ static void check_tls(struct client *client, bool whole)
     client->host->resumed += client->trusted && SSL_session_reused(tls->ssl);
     if (client->truncated && !client->host->starved)
         client_fail(client, "a FIN, but no close_notify before it", client->received, 0);
-    if (client->mid_answer && !(client->truncated && client->host->starved))
-        client_fail(client, "the stream ended in the midst of an answer", client->received, 0);
     if (tls->updates_seen > tls->updates_wanted && !client->host->worn)
         client_fail(client, "a KeyUpdate that nobody asked for", tls->updates_seen,
                     tls->updates_wanted);

@@ -102,7 +102,6 @@ struct client {
     bool started, opened, closed_out, peer_closed, ended, aborting, vanished;
     bool cut;             /* the server has said that it closes */
     bool trusted;         /* the server has shown that it, too, has finished the handshake */
-    bool mid_answer;      /* the stream ended there */
     bool truncated;       /* but not by TLS, before its FIN */
     uint32_t updates_due; /* KeyUpdates that the server has to have sent when all is answered */
     const uint8_t *wire;  /* what it sends: the text, or what TLS makes of it */
