@@ -36,13 +36,17 @@ static void run_put(struct worker *w, struct run *run)
     mem_pool_put(&w->runs, run);
 }
 
-static struct run *run_new(struct secure *s, enum run_kind kind)
+/* Each connection is sure of its first run and of its last, whatever the others have: of the rest
+ * each takes what is there. NULL: it has at least one of its own, whose ACK will let it go on. */
+static struct run *run_new(struct secure *s, enum run_kind kind, bool last_word)
 {
     struct worker *w = s->session.worker;
-    struct run *run = mem_pool_get(&w->runs);
+    struct run *run;
 
-    if (!run)
+    if (s->first && !last_word && w->runs_shared >= secure_runs_shared(&w->config))
         return NULL;
+    run = mem_pool_get(&w->runs);
+    assert(run); /* secure_runs_max counts them */
     memset(run, 0, offsetof(struct run, tags));
     run->refs = 1;
     run->kind = (uint8_t)kind;
@@ -55,13 +59,30 @@ static void run_append(struct secure *s, struct run *run, uint64_t wire_bytes)
     run->wire = s->wire;
     run->wire_bytes = wire_bytes;
     s->wire += wire_bytes;
-    if (s->first)
+    if (s->first) {
         s->last->next = run;
-    else
+        s->session.worker->runs_shared++;
+    } else {
         s->first = run;
+    }
     s->last = run;
     s->run_count++;
     tcp_write(s->session.conn, wire_bytes);
+}
+
+/* The first one has arrived, or is not wanted any more. */
+static void run_pop(struct secure *s)
+{
+    struct worker *w = s->session.worker;
+    struct run *run = s->first;
+
+    s->first = run->next;
+    s->run_count--;
+    if (s->first)
+        w->runs_shared--;
+    else
+        s->last = NULL;
+    run_put(w, run);
 }
 
 static struct run *run_at(const struct secure *s, uint64_t wire)
@@ -80,7 +101,7 @@ static struct run *run_at(const struct secure *s, uint64_t wire)
 
 int records_flight(struct secure *s, uint8_t *bytes, uint32_t count)
 {
-    struct run *run = run_new(s, RUN_FLIGHT);
+    struct run *run = run_new(s, RUN_FLIGHT, false);
 
     if (!run) {
         stat_inc(&s->session.worker->secure_stats.drop_runs_full);
@@ -99,22 +120,6 @@ static void note_append(struct secure *s, struct run *run, const struct tlsrec_n
 }
 
 /* --- ahead of TCP ----------------------------------------------------------------------------- */
-
-static bool have_keys(struct secure *s)
-{
-    struct worker *w = s->session.worker;
-    struct tlsrec_keys *keys;
-
-    if (s->records.keys)
-        return true;
-    keys = mem_pool_get(&w->keys);
-    if (!keys) {
-        stat_inc(&w->secure_stats.drop_keys_full);
-        return false;
-    }
-    tlsrec_attach(&s->records, keys);
-    return true;
-}
 
 /* What the next run of a response is to cover: text of it, then bytes of its body. */
 struct stretch {
@@ -214,24 +219,19 @@ static struct tlsrec_rule rule_for(const struct secure *s, struct stretch *st, u
 enum opened {
     OPENED,
     OPENED_NOT,  /* not now: an ACK will make it possible */
-    OPENED_GONE, /* never: the keys are used up, or memory is */
+    OPENED_GONE, /* never: the keys are used up */
 };
 
-/* None is left. As long as the connection has some itself, ACKs will give them back. */
 static enum opened no_run(struct secure *s)
 {
-    if (s->first) {
-        stat_inc(&s->session.worker->secure_stats.run_waits);
-        return OPENED_NOT;
-    }
-    stat_inc(&s->session.worker->secure_stats.drop_runs_full);
-    return OPENED_GONE;
+    stat_inc(&s->session.worker->secure_stats.run_waits);
+    return OPENED_NOT;
 }
 
 static enum opened open_update(struct secure *s)
 {
     struct worker *w = s->session.worker;
-    struct run *run = run_new(s, RUN_NOTE);
+    struct run *run = run_new(s, RUN_NOTE, false);
     struct tlsrec_note note;
     int rc;
 
@@ -258,7 +258,7 @@ static enum opened open_run(struct secure *s)
 
     if (s->run_count >= RUNS_MAX)
         return OPENED_NOT;
-    run = run_new(s, RUN_RESPONSE);
+    run = run_new(s, RUN_RESPONSE, false);
     if (!run)
         return no_run(s);
     covered = tlsrec_run_open(&s->records, &rule, st.bytes, bulk_at, &run->records);
@@ -278,22 +278,22 @@ static enum opened open_run(struct secure *s)
     return OPENED;
 }
 
-/* close_notify (RFC 8446 6.1), and nothing more. Without it where there is no memory, as many a
- * server does. */
+/* Behind what has runs. */
+static void last_word(struct secure *s, enum tlsrec_alert alert)
+{
+    struct tlsrec_note note;
+    int rc = tlsrec_alert(&s->records, alert, &note);
+
+    assert(rc == 0); /* TLSREC_NOTE_RECORDS are kept for such */
+    note_append(s, run_new(s, RUN_NOTE, true), &note);
+}
+
+/* close_notify (RFC 8446 6.1), and nothing more. */
 static void finish(struct secure *s)
 {
-    struct run *run = run_new(s, RUN_NOTE);
-    struct tlsrec_note note;
-
-    s->finishing = true;
-    if (!run && no_run(s) == OPENED_NOT)
-        return;
-    s->finished = true;
+    s->finishing = s->finished = true;
     s->session.flags |= SESSION_CLOSING;
-    if (run && have_keys(s) && tlsrec_alert(&s->records, TLSREC_CLOSE_NOTIFY, &note) == 0)
-        note_append(s, run, &note);
-    else if (run)
-        run_put(s->session.worker, run);
+    last_word(s, TLSREC_CLOSE_NOTIFY);
     tcp_close(s->session.conn);
 }
 
@@ -303,16 +303,16 @@ void records_ahead(struct secure *s)
 
     if (s->stage != SECURE_OPEN || s->finished)
         return;
-    if ((s->opening || s->update_owed || tlsrec_update_due(&s->records)) && !have_keys(s))
-        rc = OPENED_GONE;
-    if (rc == OPENED && s->update_owed) /* RFC 8446 4.6.3: before the next bytes of data */
+    if (s->update_owed) /* RFC 8446 4.6.3: before the next bytes of data */
         rc = open_update(s);
     else if (rc == OPENED && tlsrec_update_due(&s->records) && open_update(s) == OPENED_GONE)
         rc = OPENED_GONE;
     while (rc == OPENED && s->opening && s->wire < s->asked + RUN_AHEAD_BYTES)
         rc = open_run(s);
-    if (rc == OPENED_GONE) /* the response ends before its Content-Length: the client sees it */
+    if (rc == OPENED_GONE) { /* the response ends before its Content-Length: the client sees it */
+        stat_inc(&s->session.worker->secure_stats.drop_keys_used_up);
         s->opening = NULL;
+    }
     if (rc == OPENED_GONE || (s->finishing && !s->opening))
         finish(s);
 }
@@ -330,20 +330,10 @@ void records_carry(struct session *session, struct response *r)
     records_ahead(s);
 }
 
-int records_alert(struct secure *s, enum tlsrec_alert alert)
+void records_alert(struct secure *s, enum tlsrec_alert alert)
 {
-    struct run *run = run_new(s, RUN_NOTE);
-    struct tlsrec_note note;
-    int rc = -ENOMEM;
-
     s->opening = NULL;
-    if (run && have_keys(s))
-        rc = tlsrec_alert(&s->records, alert, &note);
-    if (rc == 0)
-        note_append(s, run, &note);
-    else if (run)
-        run_put(s->session.worker, run);
-    return rc;
+    last_word(s, alert);
 }
 
 /* --- behind TCP ------------------------------------------------------------------------------- */
@@ -378,15 +368,8 @@ static uint64_t plain_arrived(const struct secure *s)
 uint64_t records_arrived(struct secure *s, uint64_t wire)
 {
     s->arrived = wire;
-    while (s->first && wire >= s->first->wire + s->first->wire_bytes) {
-        struct run *run = s->first;
-
-        s->first = run->next;
-        s->run_count--;
-        run_put(s->session.worker, run);
-    }
-    if (!s->first)
-        s->last = NULL;
+    while (s->first && wire >= s->first->wire + s->first->wire_bytes)
+        run_pop(s);
     if (s->stage == SECURE_OPEN) {
         tlsrec_acked(&s->records, wire);
         records_ahead(s);
@@ -402,13 +385,8 @@ void records_rest(struct session *session)
 
 void records_drop(struct secure *s)
 {
-    while (s->first) {
-        struct run *run = s->first;
-
-        s->first = run->next;
-        run_put(s->session.worker, run);
-    }
-    s->last = NULL;
+    while (s->first)
+        run_pop(s);
     s->opening = NULL;
     if (s->stage == SECURE_OPEN)
         release_keys(s);
@@ -529,6 +507,23 @@ static void plan_read(struct stream_read *read, const struct portion *p)
             .object = r->object, .off = piece.off, .len = left, .buf = read->chunk->data};
 }
 
+/* As a connection has a sender while TCP asks it, it has keys. */
+static bool have_keys(struct secure *s)
+{
+    struct worker *w = s->session.worker;
+    struct tlsrec_keys *keys;
+
+    if (s->records.keys)
+        return true;
+    keys = mem_pool_get(&w->keys);
+    if (!keys) {
+        stat_inc(&w->secure_stats.key_waits);
+        return false;
+    }
+    tlsrec_attach(&s->records, keys);
+    return true;
+}
+
 /* tcp_ops.fill */
 uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32_t len,
                       uint64_t now_ns)
@@ -541,6 +536,8 @@ uint32_t records_fill(void *user, struct tcp_conn *conn, uint64_t offset, uint32
     struct stream_read *read;
     struct portion p = {0};
 
+    if (run->kind != RUN_FLIGHT && !have_keys(s))
+        return 0;
     s->asked = max_u64(s->asked, offset + len);
     records_ahead(s);
     if (run->kind == RUN_FLIGHT)

@@ -18,8 +18,8 @@
 #define STEPS_PER_TURN 16 /* that are taken back from the desk */
 /* Senders at a time, as TCP counts them: each has expanded keys. */
 #define KEYS_MAX (64 * 1024)
-/* On average: flights, the response's runs that are in flight, and the one ahead. */
-#define RUNS_FACTOR 4
+/* Of a connection, on average, besides its first and its last: in flight, and the one ahead. */
+#define RUNS_SHARED 2
 
 const struct stat_desc secure_stat_descs[] = {SECURE_STATS(STAT_DESC, struct secure_stats){0}};
 
@@ -140,8 +140,8 @@ static void fail(struct secure *s, const struct tlsrec_events *ev, uint64_t now_
     }
     if (ev->alert == TLSREC_INTERNAL_ERROR)
         stat_inc(&s->session.worker->secure_stats.drop_memory);
-    if (records_alert(s, ev->alert) == 0)
-        stat_inc(&s->session.worker->secure_stats.alerts_out);
+    records_alert(s, ev->alert);
+    stat_inc(&s->session.worker->secure_stats.alerts_out);
     close_now(s, now_ns);
 }
 
@@ -406,6 +406,18 @@ const struct tcp_ops secure_ops = {
 
 /* --- the worker's part ------------------------------------------------------------------------ */
 
+uint64_t secure_runs_shared(const struct worker_config *config)
+{
+    return (uint64_t)RUNS_SHARED * config->limits.conns;
+}
+
+/* A first and a last one of each connection, what they share, and those that have arrived before a
+ * read for them came back. */
+static uint64_t runs_max(const struct worker_config *config)
+{
+    return 2 * (uint64_t)config->limits.conns + secure_runs_shared(config) + config->chunk_count;
+}
+
 static uint32_t keys_max(const struct worker_config *config)
 {
     return min_u32(config->limits.conns, KEYS_MAX);
@@ -417,7 +429,7 @@ size_t secure_arena_bytes(const struct worker_config *config)
 
     if (!config->tls_port)
         return 0;
-    return conns * (sizeof(struct secure) + 64) + RUNS_FACTOR * conns * (sizeof(struct run) + 64) +
+    return conns * (sizeof(struct secure) + 64) + runs_max(config) * (sizeof(struct run) + 64) +
            keys_max(config) * (sizeof(struct tlsrec_keys) + 64) + 1024 * 1024;
 }
 
@@ -432,7 +444,7 @@ int secure_open(struct worker *w)
     assert(c->read_bytes >= TLS_READ_BYTES_MIN && c->chunk_count >= TLS_CHUNKS_MIN);
     rc = mem_pool_init(&w->secures, c->arena, sizeof(struct secure), c->limits.conns);
     if (rc == 0)
-        rc = mem_pool_init(&w->runs, c->arena, sizeof(struct run), RUNS_FACTOR * c->limits.conns);
+        rc = mem_pool_init(&w->runs, c->arena, sizeof(struct run), runs_max(c));
     if (rc == 0)
         rc = mem_pool_init(&w->keys, c->arena, sizeof(struct tlsrec_keys), keys_max(c));
     if (rc == 0)

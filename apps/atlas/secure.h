@@ -94,6 +94,8 @@ extern const struct tcp_ops secure_ops;
 must_check int secure_open(struct worker *worker);
 void secure_close(struct worker *worker);
 size_t secure_arena_bytes(const struct worker_config *config);
+/* Runs at a time that are neither the first of their connection nor its last. */
+uint64_t secure_runs_shared(const struct worker_config *config);
 /* Handshakes that have come back from the desk. */
 void secure_turn(struct worker *worker, uint64_t now_ns);
 
@@ -113,8 +115,8 @@ void records_rest(struct session *session);
 must_check int records_flight(struct secure *secure, uint8_t *bytes, uint32_t count);
 /* Queues what TLS itself has to say, and runs, as far as it is time for them. */
 void records_ahead(struct secure *secure);
-/* -EOVERFLOW: the keys are used up. */
-must_check int records_alert(struct secure *secure, enum tlsrec_alert alert);
+/* Instead of what has no runs yet. */
+void records_alert(struct secure *secure, enum tlsrec_alert alert);
 /* The stream is acknowledged up to `wire`; returns up to where the plaintext is. */
 uint64_t records_arrived(struct secure *secure, uint64_t wire);
 void records_drop(struct secure *secure); /* the connection has ended */

@@ -140,8 +140,9 @@ extern const struct stat_desc worker_stat_descs[];
     X(t, records_again, "records, or parts of them, sealed again")                                 \
     X(t, differs, "connections reset because an object changed while it was sent")                 \
     X(t, run_waits, "times that a connection had to wait for a run of its own to come back")       \
-    X(t, drop_runs_full, "connections ended because no run was left")                              \
-    X(t, drop_keys_full, "connections reset because no memory for expanded keys was left")         \
+    X(t, key_waits, "times that a connection had to wait for memory for expanded keys")            \
+    X(t, drop_runs_full, "handshakes ended because no run was left for their next flight")         \
+    X(t, drop_keys_used_up, "connections of TLS 1.2 ended because their keys may seal no more")    \
     X(t, drop_memory, "TLS connections that were refused or ended because there was no memory")
 struct secure_stats {
     SECURE_STATS(STAT_FIELD, )
@@ -238,6 +239,7 @@ struct worker {
     struct tls_desk *desk;
     struct tlsrec_engine *engine;
     struct mem_pool secures, runs, keys;
+    uint64_t runs_shared; /* that are not the first of their connection */
     struct list secures_open;
     struct mem_chunk *spare; /* into which the next records are made that are not sealed in place */
     struct secure_stats secure_stats;

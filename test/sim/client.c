@@ -519,7 +519,7 @@ static void check_tls(struct client *client, bool whole)
 
     client->host->updates += tls->updates_seen;
     client->host->resumed += client->trusted && SSL_session_reused(tls->ssl);
-    if (client->truncated && !client->host->starved)
+    if (client->truncated)
         client_fail(client, "a FIN, but no close_notify before it", client->received, 0);
     if (tls->updates_seen > tls->updates_wanted && !client->host->worn)
         client_fail(client, "a KeyUpdate that nobody asked for", tls->updates_seen,

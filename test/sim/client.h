@@ -69,7 +69,6 @@ struct client_host {
     bool gentle;   /* nothing but the client itself ends its connection */
     bool draining; /* the server has said, or will say, that it takes no new requests */
     bool changing; /* objects may change under way: each byte is the old one or the new one */
-    bool starved;  /* the server had no memory left for TLS at some time */
     struct tls_peer_host tls;
     bool worn;                 /* the server changes its keys unasked, after so many records */
     uint64_t resumed, updates; /* of all clients: sessions resumed, KeyUpdates of the server */

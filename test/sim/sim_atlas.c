@@ -443,13 +443,12 @@ static void check_end(struct scenario *s)
     const struct worker *w = s->worker;
     uint64_t in_use;
 
-    s->clients_host.starved =
-        stat_get(&w->secure_stats.drop_runs_full) || stat_get(&w->secure_stats.drop_keys_full);
     for (uint32_t i = 0; i < s->client_count; i++)
         client_check(&s->clients[i]);
     check_pool(s, "sessions", &w->sessions.in_use);
     check_pool(s, "sessions over TLS", &w->secures.in_use);
     check_pool(s, "runs", &w->runs.in_use);
+    check_pool(s, "shared runs", &w->runs_shared);
     check_pool(s, "expanded keys", &w->keys.in_use);
     check_security(s);
     check_pool(s, "requests", &w->requests.in_use);
