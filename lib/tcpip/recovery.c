@@ -220,21 +220,28 @@ void tcp_recovery_lost(struct tcp_conn *conn, struct tcp_ack *a)
         tcp_conn_ready(conn);
 }
 
+/* RFC 3522: this ACK was made by the original, only late, before the probe came; or the probe has
+ * not even left, since the application still reads it. */
+static bool original_arrived(const struct tcp_sender *s, const struct tcp_ack *a)
+{
+    return !s->tlp_sent || (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0);
+}
+
 /* RFC 8985 7.4.2: the probe was answered. If it had been sent before and no D-SACK says that it
  * came twice, the original was lost and the probe has mended it: a loss like any other. */
 static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
+    bool mended;
 
     if (!s->tlp_out || conn->snd_una < s->tlp_end)
         return;
-    if (s->tlp_again && !a->dsack && conn->snd_una == s->tlp_end)
+    mended = s->tlp_again && !a->dsack && s->recovery == RECOVERY_NONE && !original_arrived(s, a);
+    if (mended && conn->snd_una == s->tlp_end)
         return; /* a D-SACK may follow, or else the ACK of later data decides */
     s->tlp_out = false;
-    if (!s->tlp_again || a->dsack || s->recovery != RECOVERY_NONE)
+    if (!mended)
         return;
-    if (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0)
-        return; /* it is the original, only late, that is acknowledged */
     stat_inc(&conn->tcp->stats.tlp_recoveries);
     s->cc.algorithm->on_loss(&s->cc, s->tlp_flight, a->now_ns);
     if (!s->cc.algorithm->own_recovery)
@@ -458,38 +465,48 @@ void tcp_recovery_ecn(struct tcp_conn *conn, const struct tcp_ack *a)
     answered_congestion(conn);
 }
 
-/*
- * RFC 8985 7.3: nothing was heard for two round trips. A new segment goes if there is one, else the
- * last one again, so that the peer says what it has. Returns false if there is nothing to probe
- * with.
- */
-bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
+/* The last segment again. False: there is no memory to tell it from those before it. */
+static bool probe_again(struct tcp_conn *conn, uint64_t now_ns)
 {
     struct tcp_sender *s = conn->sender;
     struct tcp_sent *last = list_entry(s->sent.prev, struct tcp_sent, node);
     struct tcp_ack unused = {.now_ns = now_ns};
 
-    if (list_empty(&s->sent) || last->state != SENT_IN_AIR)
-        return false;
-    stat_inc(&conn->tcp->stats.tlp_probes);
-    s->tlp_out = true;
-    if (conn->snd_asked < conn->snd_end &&
-        conn->snd_una + conn->snd_wnd >= conn->snd_asked + conn->mss) {
-        s->tlp_again = false;
-        s->tlp_end = conn->snd_nxt + 1;
-        conn->flags |= CONN_TLP;
-        return true;
-    }
     if (last->end - last->seq > conn->mss) {
         if (!tcp_sent_split(conn, last, last->end - conn->mss))
             return false;
         last = tcp_sent_next(s, last);
     }
-    s->tlp_again = true;
-    s->tlp_ts = tcp_now_ts(conn, now_ns);
+    s->tlp_sent = false;
     s->tlp_end = last->end;
     s->tlp_flight = (uint32_t)min_u64(conn->snd_nxt - conn->snd_una, s->cc.cwnd);
     tcp_sent_lost(conn, last, &unused); /* asked for like one, though no window follows from it */
-    conn->flags |= CONN_TLP;
+    return true;
+}
+
+/*
+ * RFC 8985 7.3: nothing was heard for two round trips. New bytes go if there are some, or are on
+ * their way from the application already; else the last segment again, so that the peer says what
+ * it has. Returns false if there is nothing to probe with.
+ */
+bool tcp_tlp_due(struct tcp_conn *conn, uint64_t now_ns)
+{
+    struct tcp_sender *s = conn->sender;
+    bool read = conn->snd_asked > conn->snd_nxt;
+    bool fits = conn->snd_asked < conn->snd_end &&
+                conn->snd_una + conn->snd_wnd >= conn->snd_asked + conn->mss;
+
+    if (list_empty(&s->sent) ||
+        list_entry(s->sent.prev, struct tcp_sent, node)->state != SENT_IN_AIR)
+        return false;
+    s->tlp_again = !read && !fits;
+    if (!s->tlp_again)
+        s->tlp_end = conn->snd_nxt + 1;
+    else if (!probe_again(conn, now_ns))
+        return false;
+    stat_inc(&conn->tcp->stats.tlp_probes);
+    s->tlp_out = true;
+    if (!read)
+        conn->flags |= CONN_TLP;
     return true;
 }

@@ -14,13 +14,15 @@ static struct tcp_info info(struct trace *t)
     return i;
 }
 
-/* A connection with SACK and timestamps, a round trip of 20 ms, and `n` segments out. */
-static struct trace_app *out(struct trace *t, uint32_t n, uint64_t bytes)
+/* A connection with SACK, a round trip of 20 ms, and `n` segments out. */
+static struct trace_app *out_as(struct trace *t, bool timestamps, uint32_t n, uint64_t bytes)
 {
     struct trace_app *app;
 
-    t->sack = t->ts = true;
+    t->sack = true;
+    t->ts = timestamps;
     app = trace_establish(t, 0);
+    app->conn->mss = MSS;
     app->conn->srtt_us = RTT * 1000;
     trace_cc(app)->cwnd = n * MSS;
     tcp_min_rtt_sample(app->conn->sender, RTT * 1000, t->now_ns);
@@ -28,6 +30,11 @@ static struct trace_app *out(struct trace *t, uint32_t n, uint64_t bytes)
     assert_int_equal(trace_take_all(t, NULL), n);
     ADVANCE(t, RTT);
     return app;
+}
+
+static struct trace_app *out(struct trace *t, uint32_t n, uint64_t bytes)
+{
+    return out_as(t, true, n, bytes);
 }
 
 /* An ACK that echoes the time of what was sent a round trip ago. */
@@ -167,6 +174,68 @@ TRACE_TEST(probe_of_what_was_late)
     SACK(t, S(10));
     assert_int_equal(STATS(t)->tlp_recoveries, 0);
     assert_true(info(t).cwnd >= cwnd);
+}
+
+/* Nor if that is known before the disk has read the probe, which is then not sent at all; what is
+ * sent and acknowledged meanwhile is no answer to it. */
+TRACE_TEST(probe_that_was_still_read)
+{
+    struct trace_app *app = out_as(t, false, 10, 10 * MSS);
+    uint32_t cwnd;
+
+    SEND(t, .flags = ACK, .seq = 1, .ack = S(8));
+    cwnd = info(t).cwnd;
+    app->fill = FILL_LATER;
+    ADVANCE(t, 2 * RTT + 2);
+    assert_int_equal(STATS(t)->tlp_probes, 1);
+    assert_int_equal(app->promise_count, 1);
+    EXPECT_NOTHING(t);
+    SEND(t, .flags = ACK, .seq = 1, .ack = S(10));
+    trace_answer(t, app);
+    EXPECT_NOTHING(t);
+    trace_write(t, app, MSS);
+    trace_answer(t, app);
+    EXPECT(t, .flags = ACK, .seq = S(10), .ack = 1, .len = MSS);
+    ADVANCE(t, RTT);
+    SEND(t, .flags = ACK, .seq = 1, .ack = S(11));
+    assert_int_equal(STATS(t)->tlp_recoveries, 0);
+    assert_true(info(t).cwnd >= cwnd);
+}
+
+/* The ACK that tells it may be of just the probe's bytes; what comes later says nothing more. */
+TRACE_TEST(late_original_and_later_data)
+{
+    struct trace_app *app = out(t, 10, 10 * MSS);
+    uint32_t cwnd;
+
+    SACK(t, S(8));
+    cwnd = info(t).cwnd;
+    ADVANCE(t, 2 * RTT + 2);
+    EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
+    SACK(t, S(10));
+    trace_write(t, app, MSS);
+    EXPECT(t, .flags = ACK, .seq = S(10), .ack = 1, .len = MSS);
+    ADVANCE(t, RTT);
+    SACK(t, S(11));
+    assert_int_equal(STATS(t)->tlp_recoveries, 0);
+    assert_true(info(t).cwnd >= cwnd);
+}
+
+/* New bytes that the disk is reading are the probe: the last segment is not read again for it. */
+TRACE_TEST(probe_with_bytes_that_are_read)
+{
+    struct trace_app *app = out(t, 10, 12 * MSS);
+
+    app->fill = FILL_LATER;
+    SACK(t, S(7));
+    trace_turn(t);
+    assert_int_equal(app->promise_count, 1);
+    ADVANCE(t, 2 * RTT + 2);
+    assert_int_equal(STATS(t)->tlp_probes, 1);
+    assert_int_equal(app->promise_count, 1);
+    trace_answer(t, app);
+    assert_int_equal(trace_take_all(t, NULL), 2);
+    assert_int_equal(STATS(t)->retrans_segs, 0);
 }
 
 /* 7.3 again: where there are new bytes, they are the probe, whatever the window says. */
@@ -530,6 +599,9 @@ int main(void)
         cmocka_unit_test(lost_retransmission),
         cmocka_unit_test(tail_loss_probe),
         cmocka_unit_test(probe_of_what_was_late),
+        cmocka_unit_test(probe_that_was_still_read),
+        cmocka_unit_test(late_original_and_later_data),
+        cmocka_unit_test(probe_with_bytes_that_are_read),
         cmocka_unit_test(probe_with_new_bytes),
         cmocka_unit_test(probe_instead_of_timeout),
         cmocka_unit_test(spurious_timeout),

@@ -138,6 +138,10 @@ void tcp_sent_again(struct tcp_conn *conn, struct tcp_sent *range, uint64_t now_
         s->undo_ts_known = true;
         s->undo_ts = tcp_now_ts(conn, now_ns);
     }
+    if (s->tlp_out && range->end == s->tlp_end) {
+        s->tlp_sent = true;
+        s->tlp_ts = tcp_now_ts(conn, now_ns);
+    }
     stamp(conn, range, now_ns);
 }
 

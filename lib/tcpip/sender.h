@@ -113,11 +113,12 @@ struct tcp_sender {
     bool undo;          /* the last reduction may still turn out to be a mistake */
     bool undo_ts_known; /* undo_ts is the timestamp of the first segment sent again since */
     bool tlp_again;     /* the probe out was sent before; else it is new */
-    bool tlp_out;       /* a loss probe is out, of which tlp_end is the end */
+    bool tlp_out;       /* a loss probe is due or out, of which tlp_end is the end */
+    bool tlp_sent;      /* it has left, if tlp_again */
     bool lost_anew;     /* what was first sent in this recovery: lost at its lower rate */
     bool cwr_owed;      /* the next new segment bears CWR (RFC 3168 6.1.2) */
     uint32_t undo_ts;
-    uint32_t tlp_ts;     /* the timestamp of the probe, if tlp_again */
+    uint32_t tlp_ts;     /* the timestamp of the probe, if tlp_sent */
     uint64_t undo_bytes; /* sent again since, less those that a D-SACK says came twice */
     uint64_t recover;    /* RFC 6582 */
     uint64_t tlp_end;
