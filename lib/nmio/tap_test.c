@@ -190,10 +190,76 @@ static void test_device_down(void **state)
     frame->slices[0].len = 40;
     frame->slice_count = 1;
     nmio_tx(port, frame, 0);
+    nmio_flush(port, 0);
     assert_int_equal(chunks.in_use, 0);
     assert_int_equal(nmio_stats(port)->drop_tx_error, 1);
     assert_int_equal(nmio_stats(port)->tx_packets, 0);
     nmio_close(port);
+}
+
+static void send_datagram(struct nmio_port *port, const uint8_t mac[6], struct mem_chunk *chunk)
+{
+    struct test_packet packet = {
+        .protocol = IP_PROTO_UDP, .payload_bytes = 4, .source_port = OUR_PORT, .target_port = 99};
+    struct nmio_frame *frame = nmio_frame(port);
+
+    inet_pton(AF_INET, OUR_ADDR, packet.source);
+    inet_pton(AF_INET, HOST_ADDR, packet.target);
+    test_frame(frame, &packet, chunk->data, 0);
+    frame->slices[0].owner = chunk;
+    memcpy(frame->header, mac, 6);
+    nmio_tx(port, frame, 0);
+}
+
+static int listen_to_datagrams(void)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(99)};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+    return fd;
+}
+
+/* Frames are written together, in order: when there are some, and with flush. What is never flushed
+ * is never written, and its memory comes back. */
+static void test_frames_are_kept(void **state)
+{
+    const struct nmio_config config = {.arena = arena, .host_addr = HOST_ADDR "/24"};
+    struct nmio_port *port = open_tap("tap:t0", &config);
+    struct mem_chunks chunks;
+    uint32_t sent, got = 0;
+    uint8_t mac[6];
+    int fd = listen_to_datagrams();
+
+    assert_int_equal(mem_chunks_init(&chunks, arena, 4096, 64), 0);
+    host_mac("t0", mac);
+    for (sent = 0; sent < 64 && nmio_stats(port)->tx_packets == 0; sent++) {
+        struct mem_chunk *chunk = mem_chunk_get(&chunks);
+
+        put_be32(chunk->data, sent);
+        send_datagram(port, mac, chunk);
+    }
+    assert_in_range(sent, 2, 63);
+    assert_int_equal(nmio_stats(port)->tx_packets, sent);
+    assert_int_equal(chunks.in_use, 0);
+    for (uint32_t i = 0; i < 3; i++, sent++) {
+        struct mem_chunk *chunk = mem_chunk_get(&chunks);
+
+        put_be32(chunk->data, sent);
+        send_datagram(port, mac, chunk);
+    }
+    assert_int_equal(chunks.in_use, 3);
+    nmio_flush(port, 0);
+    nmio_flush(port, 0);
+    assert_int_equal(nmio_stats(port)->tx_packets, sent);
+    assert_int_equal(chunks.in_use, 0);
+    for (uint8_t text[4]; recv(fd, text, 4, MSG_DONTWAIT) == 4; got++)
+        assert_int_equal(get_be32(text), got);
+    assert_int_equal(got, sent);
+    send_datagram(port, mac, mem_chunk_get(&chunks));
+    nmio_close(port);
+    assert_int_equal(chunks.in_use, 0);
+    close(fd);
 }
 
 /* --- a kernel TCP connection, our side of it by hand ---------------------------------------- */
@@ -333,16 +399,14 @@ static void test_udp_checksum(void **state)
 {
     const struct nmio_config config = {.arena = arena, .host_addr = HOST_ADDR "/24"};
     struct nmio_port *port = open_tap("tap:t0", &config);
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(99)};
     struct test_packet packet = {
         .protocol = IP_PROTO_UDP, .payload_bytes = 4, .source_port = 5, .target_port = 99};
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    int fd = listen_to_datagrams();
     static const char *const texts[] = {"bad!", "full", "part"};
     uint8_t mac[6];
 
     host_mac("t0", mac);
     add_neighbour("t0", OUR_ADDR, nmio_caps(port)->mac);
-    assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
     inet_pton(AF_INET, OUR_ADDR, packet.source);
     inet_pton(AF_INET, HOST_ADDR, packet.target);
     for (int i = 0; i < 3; i++) {
@@ -360,6 +424,7 @@ static void test_udp_checksum(void **state)
         }
         nmio_tx(port, frame, 0);
     }
+    nmio_flush(port, 0);
     expect_at_host(fd, (const uint8_t *)"full", 4);
     expect_at_host(fd, (const uint8_t *)"part", 4);
     close(fd);
@@ -437,6 +502,7 @@ static void test_offloads_on_the_wire(void **state)
         packet.protocol = IP_PROTO_UDP;
         packet.payload_bytes = 1000;
     }
+    nmio_flush(port, 0);
     for (uint32_t at = 0; at < sizeof(data); nmio_rx_done(wire)) {
         assert_true(receive(wire, IP_PROTO_TCP, &pkt));
         assert_int_equal(pkt.flags, 0);
@@ -603,6 +669,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_host_side, setup, teardown),
         cmocka_unit_test_setup_teardown(test_host_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_device_down, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_frames_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tcp_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(test_udp_checksum, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fault_on_tap, setup, teardown),
