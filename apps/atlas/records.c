@@ -50,7 +50,14 @@ static struct run *run_new(struct secure *s, enum run_kind kind, bool last_word)
     memset(run, 0, offsetof(struct run, tags));
     run->refs = 1;
     run->kind = (uint8_t)kind;
+    run->last_word = last_word;
     return run;
+}
+
+/* Of one that is not its connection's first. */
+static bool is_shared(const struct run *run)
+{
+    return !run->last_word;
 }
 
 /* Takes its place at the end of the wire. From here on TCP may ask for it. */
@@ -61,7 +68,7 @@ static void run_append(struct secure *s, struct run *run, uint64_t wire_bytes)
     s->wire += wire_bytes;
     if (s->first) {
         s->last->next = run;
-        s->session.worker->runs_shared++;
+        s->session.worker->runs_shared += is_shared(run);
     } else {
         s->first = run;
     }
@@ -79,7 +86,7 @@ static void run_pop(struct secure *s)
     s->first = run->next;
     s->run_count--;
     if (s->first)
-        w->runs_shared--;
+        w->runs_shared -= is_shared(s->first); /* it is the first now */
     else
         s->last = NULL;
     run_put(w, run);

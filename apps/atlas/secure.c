@@ -16,7 +16,8 @@
 #include <stdlib.h>
 
 #define STEPS_PER_TURN 16 /* that are taken back from the desk */
-/* Senders at a time, as TCP counts them: each has expanded keys. */
+/* Senders at a time, as TCP counts them: each has expanded keys, and so has who waits for a read
+ * that nobody wants any more. */
 #define KEYS_MAX (64 * 1024)
 /* Of a connection, on average, besides its first and its last: in flight, and the one ahead. */
 #define RUNS_SHARED 2
@@ -420,7 +421,7 @@ static uint64_t runs_max(const struct worker_config *config)
 
 static uint32_t keys_max(const struct worker_config *config)
 {
-    return min_u32(config->limits.conns, KEYS_MAX);
+    return min_u32(config->limits.conns, KEYS_MAX + config->chunk_count);
 }
 
 size_t secure_arena_bytes(const struct worker_config *config)

@@ -44,6 +44,7 @@ struct run {
     struct run *next;
     uint32_t refs; /* one of the session, one of each read */
     uint8_t kind;
+    bool last_word;
     uint64_t wire, wire_bytes;
     struct response *response; /* of RUN_RESPONSE */
     uint64_t plain;            /* where it begins in the response */

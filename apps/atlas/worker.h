@@ -239,7 +239,7 @@ struct worker {
     struct tls_desk *desk;
     struct tlsrec_engine *engine;
     struct mem_pool secures, runs, keys;
-    uint64_t runs_shared; /* that are not the first of their connection */
+    uint64_t runs_shared; /* that are neither the first of their connection nor its last word */
     struct list secures_open;
     struct mem_chunk *spare; /* into which the next records are made that are not sealed in place */
     struct secure_stats secure_stats;

@@ -202,7 +202,7 @@ static void send_packet(struct box *box, struct packet *packet, uint64_t now_ns)
         fill_frame(frame, packet);
         nmio_tx(to, frame, now_ns);
     }
-    if (likely(packet->chunk.refs == 1))
+    if (packet->chunk.refs == 1) /* the port has sent it at once */
         packet_free(box, packet);
     else
         list_push_tail(&box->wire, &packet->node);

@@ -220,15 +220,9 @@ void tcp_recovery_lost(struct tcp_conn *conn, struct tcp_ack *a)
         tcp_conn_ready(conn);
 }
 
-/* RFC 3522: this ACK was made by the original, only late, before the probe came; or the probe has
- * not even left, since the application still reads it. */
-static bool original_arrived(const struct tcp_sender *s, const struct tcp_ack *a)
-{
-    return !s->tlp_sent || (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0);
-}
-
 /* RFC 8985 7.4.2: the probe was answered. If it had been sent before and no D-SACK says that it
- * came twice, the original was lost and the probe has mended it: a loss like any other. */
+ * came twice, the original was lost and the probe has mended it: a loss like any other. Unless it
+ * never left, because the application still reads it. */
 static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
 {
     struct tcp_sender *s = conn->sender;
@@ -236,12 +230,14 @@ static void probe_answered(struct tcp_conn *conn, struct tcp_ack *a)
 
     if (!s->tlp_out || conn->snd_una < s->tlp_end)
         return;
-    mended = s->tlp_again && !a->dsack && s->recovery == RECOVERY_NONE && !original_arrived(s, a);
+    mended = s->tlp_again && s->tlp_sent && !a->dsack && s->recovery == RECOVERY_NONE;
     if (mended && conn->snd_una == s->tlp_end)
         return; /* a D-SACK may follow, or else the ACK of later data decides */
     s->tlp_out = false;
     if (!mended)
         return;
+    if (a->has_tsecr && (int32_t)(a->tsecr - s->tlp_ts) < 0)
+        return; /* it is the original, only late, that is acknowledged */
     stat_inc(&conn->tcp->stats.tlp_recoveries);
     s->cc.algorithm->on_loss(&s->cc, s->tlp_flight, a->now_ns);
     if (!s->cc.algorithm->own_recovery)

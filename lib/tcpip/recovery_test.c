@@ -202,8 +202,9 @@ TRACE_TEST(probe_that_was_still_read)
     assert_true(info(t).cwnd >= cwnd);
 }
 
-/* The ACK that tells it may be of just the probe's bytes; what comes later says nothing more. */
-TRACE_TEST(late_original_and_later_data)
+/* The segment before it waits for its delayed ACK when the probe comes: that is the one whose time
+ * is echoed (RFC 7323 4.3), and says nothing about the last one, which was lost. */
+TRACE_TEST(probe_behind_a_delayed_ack)
 {
     struct trace_app *app = out(t, 10, 10 * MSS);
     uint32_t cwnd;
@@ -212,13 +213,13 @@ TRACE_TEST(late_original_and_later_data)
     cwnd = info(t).cwnd;
     ADVANCE(t, 2 * RTT + 2);
     EXPECT(t, .flags = ACK, .seq = S(9), .ack = 1, .len = MSS);
-    SACK(t, S(10));
+    SACK(t, S(10)); /* with the time of S(8) */
     trace_write(t, app, MSS);
     EXPECT(t, .flags = ACK, .seq = S(10), .ack = 1, .len = MSS);
     ADVANCE(t, RTT);
     SACK(t, S(11));
-    assert_int_equal(STATS(t)->tlp_recoveries, 0);
-    assert_true(info(t).cwnd >= cwnd);
+    assert_int_equal(STATS(t)->tlp_recoveries, 1);
+    assert_true(info(t).cwnd < cwnd);
 }
 
 /* New bytes that the disk is reading are the probe: the last segment is not read again for it. */
@@ -600,7 +601,7 @@ int main(void)
         cmocka_unit_test(tail_loss_probe),
         cmocka_unit_test(probe_of_what_was_late),
         cmocka_unit_test(probe_that_was_still_read),
-        cmocka_unit_test(late_original_and_later_data),
+        cmocka_unit_test(probe_behind_a_delayed_ack),
         cmocka_unit_test(probe_with_bytes_that_are_read),
         cmocka_unit_test(probe_with_new_bytes),
         cmocka_unit_test(probe_instead_of_timeout),
