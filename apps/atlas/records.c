@@ -46,7 +46,7 @@ static struct run *run_new(struct secure *s, enum run_kind kind, bool last_word)
     if (s->first && !last_word && w->runs_shared >= secure_runs_shared(&w->config))
         return NULL;
     run = mem_pool_get(&w->runs);
-    assert(run); /* secure_runs_max counts them */
+    assert(run); /* secure.c : runs_max counts them */
     memset(run, 0, offsetof(struct run, tags));
     run->refs = 1;
     run->kind = (uint8_t)kind;
@@ -312,7 +312,7 @@ void records_ahead(struct secure *s)
         return;
     if (s->update_owed) /* RFC 8446 4.6.3: before the next bytes of data */
         rc = open_update(s);
-    else if (rc == OPENED && tlsrec_update_due(&s->records) && open_update(s) == OPENED_GONE)
+    else if (tlsrec_update_due(&s->records) && open_update(s) == OPENED_GONE)
         rc = OPENED_GONE;
     while (rc == OPENED && s->opening && s->wire < s->asked + RUN_AHEAD_BYTES)
         rc = open_run(s);
